@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from unboxed.evaluation.audit_page import _parts
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
@@ -109,9 +111,15 @@ def test_the_figures_follow_their_definition_and_everything_is_written(
     assert told.out.startswith("1. ") and "swapped on purpose" in told.err
 
 
-def test_a_share_outside_of_its_range_and_an_uncalibrated_run(run: Path, tiny_world: tuple[Path, Path]) -> None:
+def test_a_share_outside_of_its_range_and_an_uncalibrated_run_are_refused_before_any_work(
+    run: Path, tmp_path: Path
+) -> None:
     with pytest.raises(EvaluationError, match="such as"):
-        audit_dataset(tiny_world[0], run, swapped=0)
+        audit_dataset(tmp_path / "nowhere.toml", run, swapped=0)
+    copy = shutil.copytree(run, tmp_path / "run")
+    replace(RunConfig.load(copy), presence=None).save(copy)
+    with pytest.raises(EvaluationError, match="was not calibrated"):
+        audit_dataset(tmp_path / "nowhere.toml", copy)
 
 
 def test_a_caption_is_shown_once_where_a_phrase_is_within_another() -> None:

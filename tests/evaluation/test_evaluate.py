@@ -56,7 +56,7 @@ def test_a_split_with_gold_boxes_gets_all_metrics_and_a_report(drawn_run: Path, 
     assert result.sets is not None and result.sets.phrases > 0
     assert f"f1_all {result.sets['f1_all']:.1f}" in result.facts["Sets of boxes"]
     assert set(result.facts) >= {"Attention", "Retrieval"} and "Heat maps" not in result.facts
-    assert result.facts["Few images"].startswith("8 images say little")
+    assert result.facts["Few images"].startswith("8 images can say little")
     assert len(result.baselines) == 5
     line = result.facts["Untrained baselines"]
     assert all(f"{name} {own['recall_any@1']:.1f}" in line for name, own in result.baselines.items())
@@ -81,7 +81,7 @@ def test_the_command_prints_the_scores_and_where_the_report_is(
     printed = capsys.readouterr()
     assert "recall_any@1" in printed.out
     assert "mean of 2 folds of 4 images" in printed.err
-    assert "Few images: 8 images say little" in printed.err
+    assert "Few images: 8 images can say little" in printed.err
     assert f"Report: {drawn_run / 'report-test.html'}" in printed.err
 
 

@@ -29,6 +29,7 @@ from unboxed.evaluation.split_regions import chosen_split, embedded_split
 from unboxed.inference.calibration_notes import refusal_note
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.results import GroundedPhrase
+from unboxed.inference.run_config import RunConfig
 from unboxed.runtime.progress import Show
 from unboxed.runtime.seeds import generator
 from unboxed.text.lexicon import PRONOUNS
@@ -132,13 +133,13 @@ def audit_dataset(data: Path, run: Path, split: str = "all", swapped: float = 0.
     if not 0 < swapped < 1:
         raise EvaluationError(f"The share of swapped captions is {swapped}; expected one in (0, 1), such as 0.05.")
     run, options = Path(run), EvaluationOptions(split=split)
-    chosen = chosen_split(load_dataset(data), options, show)
-    embedded = embedded_split(run, chosen, options, show)
-    if embedded.grounder.config.presence is None:
+    if RunConfig.load(run).presence is None:
         raise EvaluationError(
             f"{run} was not calibrated, because its held-out captions do not tell present phrases from absent ones; "
             "train on more images, or with a detector."
         )
+    chosen = chosen_split(load_dataset(data), options, show)
+    embedded = embedded_split(run, chosen, options, show)
     examples = [example for example in chosen.examples if example.image_id in embedded]
     if len(examples) < 2:
         raise EvaluationError("Fewer than two images have regions; captions are swapped between images.")

@@ -15,6 +15,7 @@ from unboxed.evaluation.heatmap import HeatScores
 from unboxed.evaluation.predictions import ScoredPredictions
 from unboxed.evaluation.presence import PresenceScores
 from unboxed.evaluation.retrieval import RetrievalScores
+from unboxed.runtime.progress import counted
 
 __all__ = ["EvaluatedRun"]
 
@@ -73,8 +74,8 @@ class EvaluatedRun:
         found = {name: str(part) for name, part in parts.items() if part is not None}
         if (images := self._images) is not None and images < _FEW:
             found["Few images"] = (
-                f"{images:,} images say little, and 95 % intervals of so few are narrower than they should be; "
-                f"evaluate at least {_FEW}, such as with --split all."
+                f"{counted(images, 'image')} can say little, and 95 % intervals of so few are narrower than they "
+                f"should be; evaluate at least {_FEW}, such as with --split all."
             )
         if self.corrected_boxes:
             found["Supervision"] = f"{self.corrected_boxes:,} boxes that people corrected, besides captions"

@@ -52,6 +52,7 @@ from unboxed.evaluation.bootstrap import (
     percentile_interval,
 )
 from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule, with_gold
+from unboxed.runtime.progress import counted
 from unboxed.types import Array, float32_array
 
 if TYPE_CHECKING:
@@ -255,8 +256,8 @@ class GroundingScores:
             shown = (f"{percent[metric]:.1f}" for metric in ("recall_any@1", "pointing_any", "upper_bound_any"))
             types.add_row(Text(name), f"{self.phrases_by_type[name]:,}", *shown)
         ruled = "" if self.rule == CONTINUOUS_RULE else f"; {self.rule}"
-        counted = f"{self.phrases:,} phrases of {self.images:,} images{uncounted}{unanswered}{ruled}"
-        return Group(counted, metrics, *([types] if self.by_type else []))
+        scored = f"{counted(self.phrases, 'phrase')} of {counted(self.images, 'image')}{uncounted}{unanswered}{ruled}"
+        return Group(scored, metrics, *([types] if self.by_type else []))
 
 
 def score_grounding(

@@ -25,7 +25,7 @@ from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.ranks import area_under_curve
 from unboxed.inference.run_config import RunConfig
 from unboxed.runtime.locks import folder_lock
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, counted
 from unboxed.training.calibration import SwappedPhrases, calibrated, swapped_phrases
 from unboxed.types import Example
 
@@ -138,7 +138,7 @@ def recalibrated(
     """
     stored = [example for example in examples if example.image_id in split]
     if len(stored) < _FEWEST:
-        raise EvaluationError(f"{len(stored)} images can be used; a calibration needs at least {_FEWEST}.")
+        raise EvaluationError(f"{counted(len(stored), 'image')} can be used; a calibration needs at least {_FEWEST}.")
     halves = stored[::2], stored[1::2]
     new = calibrated(split, stored, show=show)
     crossed = [(calibrated(split, half), other) for half, other in (halves, halves[::-1])]

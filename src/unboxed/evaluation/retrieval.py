@@ -31,6 +31,7 @@ import numpy.typing as npt
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.inference.ranks import retrieval_ranks
+from unboxed.runtime.progress import counted
 
 __all__ = ["RetrievalScores", "score_retrieval"]
 
@@ -61,7 +62,7 @@ class RetrievalScores:
         """The candidates that were searched, in words."""
         sizes = np.bincount(self.fold_of_B)
         if len(sizes) == 1:
-            return f"full, {len(self.rank_B):,} images and {len(self.rank_C):,} captions"
+            return f"full, {counted(len(self.rank_B), 'image')} and {counted(len(self.rank_C), 'caption')}"
         return f"mean of {len(sizes)} folds of {sizes[0]:,} images"
 
     @cached_property

@@ -73,6 +73,8 @@ def _training_facts(grounder: Grounder, scores: GroundingScores, result: Evaluat
         "Run": str(result.run),
         "Trained on": f"{training.get('photos', 0):,} images, {training.get('captions', 0):,} captions, {boxes}",
         "Training": f"{counted(schedule.epochs, 'epoch')}, seed {schedule.seed}, {best.get('seconds', 0) / 60:.1f} min",
-        "Evaluated on": f"split {result.split}: {scores.images:,} images, {scores.phrases:,} phrases with a box",
+        "Evaluated on": (
+            f"split {result.split}: {counted(scores.images, 'image')}, {counted(scores.phrases, 'phrase')} with a box"
+        ),
         "Epoch selected by": f"validation {schedule.select_on}, without boxes; boxes by: {grounder.config.boxes_from}",
     }

@@ -17,7 +17,7 @@ from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.regions.stored_images import show_replaced_images
 from unboxed.runtime.locks import file_lock, waiting
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, counted
 from unboxed.training.splits import training_and_validation, with_short_captions
 from unboxed.types import Example
 
@@ -70,7 +70,7 @@ def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationO
         if all(_contains(store, example) for example in split.examples):
             return store
     settings.require_extractable()
-    show(f"Extracting regions of {len(split.examples):,} images of the split {split.name}")
+    show(f"Extracting regions of {counted(len(split.examples), 'image')} of the split {split.name}")
     # Another command may extract images of the same names into the run; this one opens what it has written.
     with file_lock(run / "store", wait=True, show=show), waiting():
         found = extract(split.examples, settings, run / "store", strict=options.strict)

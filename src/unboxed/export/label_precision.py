@@ -10,6 +10,7 @@ import numpy as np
 from unboxed.boxes import iou
 from unboxed.export.corrections import CorrectedImage
 from unboxed.export.labels import LabelledBox, LabelledImage
+from unboxed.runtime.progress import counted
 from unboxed.types import Array
 
 __all__ = ["CHECKED_IMAGES", "Precision", "precision"]
@@ -41,7 +42,8 @@ class Precision:
     def __str__(self) -> str:
         value, low, high = (f"{100 * share:.0f}" for share in (self.value, self.low, self.high))
         return (
-            f"precision {value} % ({low} to {high} %) of all boxes, from {self.boxes:,} boxes of {self.images:,} images"
+            f"precision {value} % ({low} to {high} %) of all boxes, from {self.boxes:,} boxes of "
+            f"{counted(self.images, 'image')}"
         )
 
 
