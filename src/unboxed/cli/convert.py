@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
 from unboxed.convert.options import ConvertSettings
-from unboxed.runtime.progress import show, to_call
+from unboxed.runtime.progress import show
 
 __all__ = ["convert"]
 
@@ -30,11 +30,10 @@ def convert(checkpoint: Positional[Path], /, settings: OmitArgPrefixes[ConvertSe
     original = grounder.config.facts["converted"]["original"]
     show(f"Run: {settings.out}, {grounder.config.recipe} of {original}.")
     regions = grounder.config.regions
-    named = ""
     if settings.regions is None and isinstance(regions, ImportedRegions):
-        show("Import the features that it reads, unless there is a store of them:")
-        show(f"  unboxed import DATA --features FEATURES --format {regions.imported} --out STORE")
-        named = " --regions STORE"
-    show(f"Next: {to_call('evaluate', settings.out)} --data DATA{named} --split test")
+        show(
+            f"It reads features of the format {regions.imported}; `unboxed import` makes a store of them, which "
+            "`unboxed evaluate` reads with --regions."
+        )
     if json:
         print_json({"run": str(settings.out), "recipe": grounder.config.recipe, "original": original})

@@ -10,7 +10,7 @@ from unboxed.cli.output import print_json
 from unboxed.export.options import LabelOptions, SelectionOptions
 from unboxed.runtime.atomic import PAGES, require_output
 from unboxed.runtime.counts import require_count
-from unboxed.runtime.progress import counted, show, to_call
+from unboxed.runtime.progress import counted, show
 
 __all__ = ["label"]
 
@@ -54,8 +54,9 @@ def label(
         file, count, skipped = label_part(images, run, out, labelling, selection, show=show)
         for line in skipped_lines(skipped):
             show(line)
-        show(f"{file}: {counted(count, 'image')} of part {labelling.part}. Next, with the files of all parts:")
-        show(f"  {to_call('merge', file)} … --out all.groundings.jsonl")
+        show(
+            f"{file}: {counted(count, 'image')} of part {labelling.part}; `unboxed merge` joins the files of all parts"
+        )
         if json:
             print_json({"out": str(file), "photos": count, "part": labelling.part, "skipped": skipped})
         return
