@@ -78,6 +78,6 @@ def test_a_run_is_exported_as_onnx_graphs(tiny_run: Path, tmp_path: Path, capsys
     pytest.importorskip("onnxscript")
     pytest.importorskip("torch", "2.8", reason="writing ONNX needs PyTorch 2.8")
     main(["export", str(tiny_run), "--out", str(tmp_path / "graphs")])
-    expected = f"{tmp_path / 'graphs'}: see docs/onnx.md for a program of 30 lines that uses it"
+    expected = f"{tmp_path / 'graphs'}: the guide “Without PyTorch: ONNX” has a program of 30 lines that uses it"
     assert capsys.readouterr().err.splitlines()[-1] == expected
     assert list((tmp_path / "graphs").glob("*.onnx"))

@@ -82,7 +82,7 @@ _LEFT_OUT = ("torch", "lightning_fabric")  # of unboxed-runtime, see packaging/r
 
 _SHELLS = ("bash", "zsh")  # tyro needs another package for more
 
-_PLUGIN = "`--plugin FILE.py`, for any command, adds recipes of your own (docs/extending.md)."
+_PLUGIN = "`--plugin FILE.py`, for any command, adds recipes of your own (guide “Extending”)."
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": with_resources(demo.demo),

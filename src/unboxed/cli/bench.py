@@ -30,7 +30,7 @@ def bench(
     Args:
         names: benchmarks to run, each a file of `benchmarks/`; all by default.
         json: print one JSON object with the results by name.
-        write: also write the results as a page, such as docs/performance.md, with its plots in assets/ beside it.
+        write: also write the results as a page, such as performance.md, with its plots in assets/ beside it.
         size: number of images or vectors of the benchmarks that measure several sizes, such as 1e7 for vector_search.
     """
     if not (_CHECKOUT / "benchmarks" / "harness.py").is_file():

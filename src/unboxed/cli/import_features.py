@@ -31,7 +31,7 @@ def import_features(
     Args:
         data: the dataset's TOML file, CSV or JSONL.
         features: the file or folder of the features.
-        format: format of the features; docs/regions.md describes the formats.
+        format: format of the features; the guide “Regions” describes the formats.
         out: folder of the store; an interrupted import continues where it stopped.
         importing: what is imported.
         json: print one JSON object on standard output at the end.

@@ -169,7 +169,7 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
         DatasetError: there is a file already, or it cannot be written.
     """
     lines = [
-        "# Written by `unboxed init`; docs/data.md describes all keys.",
+        "# Written by `unboxed init`; the guide “Your data” describes all keys.",
         f"format = {_quoted(TableReader.format)}",
         f"name = {_quoted(survey.name)}",
         f"images = {_quoted(_from(survey.found.images, out))}",

@@ -143,7 +143,7 @@ def _predictions(split: Split, options: EvaluationOptions, show: Show) -> Scored
     if not has_gold_boxes(split.examples):
         raise EvaluationError(
             f"The split {split.name} has no gold boxes, so {options.predictions} cannot be scored; name another, or "
-            "describe the data in a format with gold boxes: coco, flickr30k-entities or refcoco (docs/data.md)."
+            "describe the data in a format with gold boxes: coco, flickr30k-entities or refcoco (guide “Your data”)."
         )
     found = score_predictions(options.predictions, split.examples, rule=BoxRule.of(options.rule))
     for line in found.lines:

@@ -6,8 +6,8 @@
     ranking.onnx     attention of one caption in one image               ->  scores of the regions of its phrases
 
 The last letters of the names of inputs and outputs are their axes (see `types`), of which B, C, W, Q, P and R are
-dynamic. An output of one graph is an input of the next one under the same name. The guide `docs/onnx.md` grounds with
-the graphs.
+dynamic. An output of one graph is an input of the next one under the same name. The guide “Without PyTorch: ONNX”
+grounds with the graphs.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def _check(grounder: Grounder, out: Path) -> None:
     if not grounder.model.aligner.exports_to_onnx:
         attention = type(grounder.model.aligner).__name__
         raise ExportError(
-            f"{config.recipe} cannot be exported to ONNX: its attention, {attention}, has no ONNX form; docs/onnx.md "
-            "lists the recipes that have one."
+            f"{config.recipe} cannot be exported to ONNX: its attention, {attention}, has no ONNX form; the guide "
+            "“Without PyTorch: ONNX” lists the recipes that have one."
         )
     if config.options.reads_labels:
         raise ExportError("Runs with --label-vectors cannot be exported to ONNX; train without it.")

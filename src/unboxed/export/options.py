@@ -32,7 +32,7 @@ else:
 
 _UNCALIBRATED_MIN_SCORE = 0.3
 _LISTED_MIN_CONFIDENCE = 0.9
-"""Chosen on 80 images of COCO and 59 of its classes, docs/export.md has the figures of 79 others."""
+"""Chosen on 80 images of COCO and 59 of its classes; guide “Annotations for other tools”."""
 
 
 def format_of(key: str) -> LabelFormat:

@@ -129,7 +129,7 @@ def preset(recipe: str, name: str = "paper", dataset: str = DEFAULT_DATASET) -> 
 
 
 def recipe_table() -> str:
-    """The table of recipes in docs/recipes.md, in Markdown: a line for each recipe."""
+    """The table of recipes of the guide “Recipes”, in Markdown: a line for each recipe."""
     queries = {"words": "words", "content": "nouns and adjectives", "phrases": "phrases"}
     lines = ["| recipe | queries | attention | objective | paper |", "| --- | --- | --- | --- | --- |"]
     for name, recipe in RECIPES.items():

@@ -123,7 +123,8 @@ class RecipeConfig:
         negative_weight: weight of this contrast.
         prior: `semantic` multiplies the learned attention with the semantic prior (class names compared with phrases),
             to the power `prior_weight` of the ranking; `none` does not. `clip:MODEL` is the semantic prior which also
-            compares phrases with crops by the embeddings of CLIP or SigLIP, a folder or hub name (docs/priors.md).
+            compares phrases with crops by the embeddings of CLIP or SigLIP, a folder or hub name (guide
+            “The semantic prior”).
         semantic: the settings of the semantic prior.
         distillation: the settings of the distillation of the prior into the model.
         intra_caption: weight of the contrast between the phrases of one caption: the regions that a phrase attends to

@@ -15,7 +15,7 @@ _IMAGES = 20
 _FAINT = 0.1  # a detector gives boxes at any score
 _CAUSES = (
     "Likely causes: an input in another range (0..1 for 0..255, other mean and std), channels in another order (BGR "
-    "for RGB), or boxes in another unit; the table of model files in docs/regions.md has what each kind gets."
+    "for RGB), or boxes in another unit; the table of model files of the guide “Regions” has what each kind gets."
 )
 
 

@@ -59,7 +59,9 @@ class WordNet:
             ModelError: no such file, or lines of another form.
         """
         if not path.is_file():
-            raise ModelError(f"There is no WordNet file {path}; name one (docs/priors.md describes its form), or none.")
+            raise ModelError(
+                f"There is no WordNet file {path}; name one, of the form in the guide “The semantic prior”, or none."
+            )
         senses: dict[str, tuple[str, ...]] = {}
         hypernyms: dict[str, tuple[str, ...]] = {}
         try:

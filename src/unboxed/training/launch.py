@@ -81,7 +81,7 @@ def _joined(kind: str, devices: int, nodes: int) -> Fabric:
         if nodes > 1 and alone:
             raise RunError(
                 f"--nodes {nodes}, but neither torchrun nor Slurm has started this process, so nothing starts those of "
-                "the other machines; start the command with torchrun on each of them (docs/scaling.md)."
+                "the other machines; start the command with torchrun on each of them (guide “Scaling”)."
             )
         fabric.launch()
     except (LookupError, ValueError, RuntimeError) as error:

@@ -51,13 +51,13 @@ class FitSettings:
         precision: `32`, or `bf16-mixed`: linear layers multiply in bfloat16 in training steps. Weights, norms,
             attention, scores, losses and validation stay in single precision.
         chunk: captions whose pairs with the images of the batch are held in memory at a time, and captions and images
-            that are encoded at a time; 0: all. Gradients and negatives are those of the whole batch; see
-            docs/scaling.md.
+            that are encoded at a time; 0: all. Gradients and negatives are those of the whole batch (guide
+            “Scaling”).
         wait: wait while another process writes the run, instead of ending with an error.
         cache: folder in which several runs share their negatives; None: they are kept in the run.
         device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
             `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
-        devices: processes on each machine, one for each GPU, which share every batch; see docs/scaling.md.
+        devices: processes on each machine, one for each GPU, which share every batch (guide “Scaling”).
         nodes: machines. On several, torchrun or Slurm starts the processes.
         boxes: of recipes with a prior, what ranks the boxes: the `trained` model, the `prior` alone, or the `better`
             one by a measurement on held-out images without boxes, which the run keeps (`training.box_ranker`).

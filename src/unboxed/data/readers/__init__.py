@@ -43,7 +43,7 @@ READERS: tuple[type[Reader], ...] = (
 
 
 def format_table() -> str:
-    """The table of formats in docs/data.md, in Markdown: a line for each reader."""
+    """The table of formats of the guide “Your data”, in Markdown: a line for each reader."""
     lines = ["| `format` | what | keys | splits | images | gold boxes |", "| --- | --- | --- | --- | --- | --- |"]
     for reader in READERS:
         keys = "; ".join(

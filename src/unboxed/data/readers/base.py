@@ -37,7 +37,7 @@ class Key:
 
     Attributes:
         name: the key, and the argument of the reader's constructor that gets its value.
-        meaning: what it holds, as the table of formats in docs/data.md prints it.
+        meaning: what it holds, as the table of formats of the guide “Your data” prints it.
         kind: "path": an existing file or folder. "paths": a table of split names and paths. "text": a string.
             "location": a path or a URL, which may have `*`.
         required: whether the file must have it.

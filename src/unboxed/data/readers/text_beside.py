@@ -98,7 +98,7 @@ def _captions(file: Path, notes: list[str] | None) -> tuple[str, ...]:
         notes.append(note)
     if "[/EN#" in text:
         raise DatasetError(
-            f"{file} is of Flickr30K Entities; name a TOML file that gives its format, as docs/data.md describes."
+            f"{file} is of Flickr30K Entities; name a TOML file that gives its format (guide “Your data”)."
         )
     lines = (line.strip("\ufeff \t\r") for line in text.splitlines())
     return tuple(line for line in lines if _has_more_words(line))

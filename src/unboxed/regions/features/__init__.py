@@ -33,7 +33,7 @@ FEATURES: tuple[type[RegionFeature], ...] = (
 
 
 def feature_table() -> str:
-    """The table of features in docs/regions.md, in Markdown: a line for each feature."""
+    """The table of features of the guide “Regions”, in Markdown: a line for each feature."""
     lines = ["| setting | features |", "| --- | --- |"]
     for feature in FEATURES:
         lines.append(f"| {', '.join(f'`{name}`' for name in feature.settings)} | {feature.describes} |")

@@ -29,7 +29,7 @@ IMPORTERS: tuple[type[FeatureImporter], ...] = (ScanFeatures, BottomUpTSV, InfoG
 
 
 def importer_table() -> str:
-    """The table of feature formats in docs/regions.md, in Markdown: a line for each importer."""
+    """The table of feature formats of the guide “Regions”, in Markdown: a line for each importer."""
     lines = ["| `--format` | `--features` | boxes |", "| --- | --- | --- |"]
     lines += [f"| `{importer.format}` | {importer.reads} | {importer.boxes} |" for importer in IMPORTERS]
     return "\n".join(lines)

@@ -47,7 +47,7 @@ SOURCES: tuple[type[RegionSource], ...] = (
 
 
 def source_table() -> str:
-    """The table of region sources in docs/regions.md, in Markdown: a line for each source."""
+    """The table of region sources of the guide “Regions”, in Markdown: a line for each source."""
     lines = ["| source | setting | needs | what it is for |", "| --- | --- | --- | --- |"]
     for source in SOURCES:
         names, settings = (", ".join(f"`{item}`" for item in items) for items in (source.names, source.settings))
