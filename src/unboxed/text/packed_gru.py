@@ -77,6 +77,12 @@ def _places(length_C: torch.Tensor, words: int, directions: int) -> tuple[torch.
     return place_KN, starts
 
 
+def _by_step(starts: list[int], *parts: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    """The words of each step of tensors `[K, N, …]`, cut at once: a slice at a time takes as long as the gates do."""
+    sizes = [stop - first for first, stop in pairwise(starts)]
+    return list(zip(*(torch.split(part, sizes, dim=1) for part in parts), strict=True))
+
+
 class _Recurrence(torch.autograd.Function):
     """The states of K directions, read step by step, from the linear maps of the inputs."""
 
@@ -89,20 +95,25 @@ class _Recurrence(torch.autograd.Function):
         both_KNG = entering_KNG.new_empty(directions, words, 2 * width)
         weight_KHG, bias_K1G = weight_KGH.transpose(1, 2), bias_KG[:, None]
         last_KBH = entering_KNG.new_zeros(directions, starts[1] if words else 0, width)
-        for first, stop in pairwise(starts):
-            before_KBH = before_KNH[:, first:stop]
-            before_KBH.copy_(last_KBH[:, : stop - first])
-            kept_KBG = torch.baddbmm(bias_K1G, before_KBH, weight_KHG)
-            entering_KBG = entering_KNG[:, first:stop]
-            both_KBG = both_KNG[:, first:stop]
-            torch.add(entering_KBG[..., : 2 * width], kept_KBG[..., : 2 * width], out=both_KBG).sigmoid_()
-            kept_KNH[:, first:stop] = kept_KBG[..., 2 * width :]
-            new_KBH = new_KNH[:, first:stop]
-            torch.addcmul(
-                entering_KBG[..., 2 * width :], both_KBG[..., :width], kept_KBG[..., 2 * width :], out=new_KBH
-            ).tanh_()
-            last_KBH = state_KNH[:, first:stop]
-            torch.lerp(new_KBH, before_KBH, both_KBG[..., width:], out=last_KBH)
+        for before, to_both, both, reset, update, to_new, new, kept, state in _by_step(
+            starts,
+            before_KNH,
+            entering_KNG[..., : 2 * width],
+            both_KNG,
+            both_KNG[..., :width],
+            both_KNG[..., width:],
+            entering_KNG[..., 2 * width :],
+            new_KNH,
+            kept_KNH,
+            state_KNH,
+        ):
+            before.copy_(last_KBH[:, : before.shape[1]])
+            kept_KBG = torch.baddbmm(bias_K1G, before, weight_KHG)
+            kept_both, kept_new = torch.split(kept_KBG, [2 * width, width], dim=2)
+            torch.add(to_both, kept_both, out=both).sigmoid_()
+            kept.copy_(kept_new)
+            torch.addcmul(to_new, reset, kept_new, out=new).tanh_()
+            last_KBH = torch.lerp(new, before, update, out=state)
         ctx.starts = starts
         ctx.save_for_backward(weight_KGH, before_KNH, both_KNG, new_KNH, kept_KNH)
         return state_KNH
@@ -128,13 +139,12 @@ class _Recurrence(torch.autograd.Function):
         total_KNH = gradient_KNH.contiguous().clone()
         gradient_KN3H = torch.empty_like(factor_KN3H)
         carried_KBH = None
-        for first, stop in reversed(list(pairwise(ctx.starts))):
-            total_KBH = total_KNH[:, first:stop]
+        steps = _by_step(ctx.starts, total_KNH, total_KNH[:, :, None], factor_KN3H, gradient_KN3H, update_KNH)
+        for total, total_1H, factor, gradient, update in reversed(steps):
             if carried_KBH is not None:
-                total_KBH[:, : carried_KBH.shape[1]] += carried_KBH
-            part_KB3H = gradient_KN3H[:, first:stop]
-            torch.mul(total_KBH[:, :, None], factor_KN3H[:, first:stop], out=part_KB3H)
-            carried_KBH = torch.baddbmm(total_KBH * update_KNH[:, first:stop], part_KB3H.flatten(2), weight_KGH)
+                total[:, : carried_KBH.shape[1]].add_(carried_KBH)
+            torch.mul(total_1H, factor, out=gradient)
+            carried_KBH = torch.baddbmm(total * update, gradient.flatten(2), weight_KGH)
         kept_KNG = gradient_KN3H.flatten(2)
         weight_gradient_KGH = kept_KNG.transpose(1, 2) @ before_KNH
         bias_gradient_KG = kept_KNG.sum(dim=1)
