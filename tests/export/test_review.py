@@ -60,7 +60,7 @@ def test_images_whose_lowest_selected_box_is_closest_to_the_cut_come_first(
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert shown == 4 and _figures(page) == ["1.png", "3.png", "0.png", "2.png"]  # of the last, nothing was selected
     assert json.loads(re.search(r'"scores": (\[.*?\])', page).group(1)) == sorted(scores)  # type: ignore[union-attr]
-    assert "&lt;run&gt;" in page and "4 images, 3 boxes of 1 names" in page
+    assert "&lt;run&gt;" in page and "4 images, 3 boxes of 1 name" in page
     bars = [float(height) for height in re.findall(r'<rect x="\d+" width="8" y="[\d.]+" height="([\d.]+)"', page)]
     assert len(bars) == 40 and sum(bar > 0 for bar in bars) == 4
 

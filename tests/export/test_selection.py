@@ -33,7 +33,7 @@ def test_boxes_of_one_object_are_merged_under_its_usual_name(groundings: list[Gr
     assert [(also.phrase, also.caption) for also in man.also] == [("A man", groundings[1].caption)]
     assert (selection.below_score, selection.unnamed, selection.merged, selection.boxes) == (1, 2, 1, 1)
     assert selection.describe() == (
-        "2 images, 1 boxes of 1 names; left out: 1 below the score, 2 of phrases that name no object, "
+        "2 images, 1 box of 1 name; left out: 1 below the score, 2 of phrases that name no object, "
         "1 merged with another"
     )
 

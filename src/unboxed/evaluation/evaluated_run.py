@@ -75,7 +75,7 @@ class EvaluatedRun:
         if (images := self._images) is not None and images < _FEW:
             found["Few images"] = (
                 f"{counted(images, 'image')} can say little, and 95 % intervals of so few are narrower than they "
-                f"should be; evaluate at least {_FEW}, such as with --split all."
+                f"should be; evaluate at least {_FEW}" + (", such as with --split all." if self.split != "all" else ".")
             )
         if self.corrected_boxes:
             found["Supervision"] = f"{self.corrected_boxes:,} boxes that people corrected, besides captions"

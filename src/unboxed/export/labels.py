@@ -114,7 +114,8 @@ class Selection:
         }
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
         return (
-            f"{counted(len(self.images), 'image')}, {self.boxes:,} boxes of {len(self.categories):,} names"
+            f"{counted(len(self.images), 'image')}, {self.boxes:,} box{'' if self.boxes == 1 else 'es'} of "
+            f"{counted(len(self.categories), 'name')}"
             f"{f'; left out: {reasons}' if reasons else ''}"
         )
 
