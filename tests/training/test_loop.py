@@ -70,6 +70,12 @@ def test_a_loss_that_is_no_number_is_not_the_best() -> None:
     assert kept[1:] == [3.0, 2.0]
 
 
+def test_a_training_that_diverged_says_so(tiny_dataset: Path, tiny_run: Path, tmp_path: Path) -> None:
+    for clip, figure in ((0.0, "weights are"), (1.0, "gradients of step 1 are")):
+        with pytest.raises(RunError, match=f"The {figure} not .*: the training diverged"):
+            _fit(tiny_dataset, tiny_run / "store", tmp_path / f"{clip}", epochs=2, learning_rate=1e30, clip=clip)
+
+
 def test_tensorboard_event_files_are_an_option(tiny_dataset: Path, tiny_run: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason='tensorboard is not installed: pip install "unboxed[tensorboard]"')
     _fit(tiny_dataset, tiny_run / "store", tmp_path / "run", logger="tensorboard", epochs=1)

@@ -64,6 +64,9 @@ def train(
 
     Returns:
         The best epoch and its validation metrics, the number of steps, and the seconds.
+
+    Raises:
+        RunError: the training diverged.
     """
     return _Training(model, schedule, training, validation, run, step).run(logger, report)
 
@@ -138,6 +141,8 @@ class _Training:
             if log is not None:
                 log.close()
         assert progress.best is not None  # of the first epoch at least
+        if isnan(progress.best["val_loss"]) and not all(p.isfinite().all() for p in self.model.parameters()):
+            raise RunError("The weights are not finite: the training diverged. Choose a smaller --learning-rate.")
         return {**progress.best, "steps": progress.step, "seconds": progress.seconds}
 
     def _batches(self, epoch: int) -> Prefetcher[int, PairedBatch]:
