@@ -71,7 +71,7 @@ def _bracketed(caption: str) -> str:
         "[A boat] right next to [the right and left side] with [all sorts of treats], [window], and [sink] in [it]",
         "[The boy] watching [a man] ride past, [the blond one], [a us flag], [a blue & white shirt], [lids] & [a base]",
         "[A smiling man] in [green] next to [a female] dressed in [blue], [a still] from [a film]",
-        "[A plane] landing on [a runway] [a boy] in [a hat] painting next to [train tracks], [a store] called [Ada]",
+        "[A plane] landing next to [train tracks], [a boy] in [a hat] painting [a door], [a shop] called [Ada]",
         "[Two medium sized red boxes], [a dog] with [it's head] up, looking north at [at least two men]",
         "[View] across [a lake], [one slice] on [a plate] lying face down, [a lamp], [black]",
     ],
