@@ -58,6 +58,13 @@ def test_what_training_holds_out_has_the_other_names_of_val_too(tmp_path: Path) 
     assert val == validation != []
 
 
+def test_where_nothing_can_be_held_out_the_error_names_the_split_of_all_images(tmp_path: Path) -> None:
+    dataset = _dataset(tmp_path, training=3)
+    with pytest.raises(DatasetError, match=r"has no split 'val', and too few .* evaluate all with --split all"):
+        chosen_split(dataset, EvaluationOptions(split="val"), print)
+    assert len(chosen_split(dataset, EvaluationOptions(split="all"), print).examples) == 3
+
+
 def test_an_unknown_name_is_refused_with_the_splits_that_exist(tmp_path: Path) -> None:
     dataset = _dataset(tmp_path, training=2, dev=2)
     with pytest.raises(DatasetError, match="has no split 'test'; expected one of: training, dev, all"):

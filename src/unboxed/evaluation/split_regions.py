@@ -7,7 +7,7 @@ from pathlib import Path
 from unboxed.data.dataset import Dataset, Split
 from unboxed.data.image_files import skipped_lines
 from unboxed.data.split_names import split_named
-from unboxed.errors import StoreError
+from unboxed.errors import DatasetError, StoreError
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
@@ -26,14 +26,22 @@ __all__ = ["chosen_split", "embedded_split"]
 
 def chosen_split(dataset: Dataset, options: EvaluationOptions, show: Show) -> Split:
     """The split to evaluate on, `with_short_captions`; for a missing `val`, what training holds out."""
-    held_out = split_named(options.split) == "val" and dataset.find_split(options.split) is None
-    if held_out and dataset.find_split("train") is not None:
-        split = training_and_validation(dataset)[1]
-    else:
-        split = dataset.split(options.split)
+    has_no_val = split_named(options.split) == "val" and dataset.find_split(options.split) is None
+    is_held_out = has_no_val and dataset.find_split("train") is not None
+    split = _held_out(dataset) if is_held_out else dataset.split(options.split)
     if options.strict:
         split.require_readable()
     return with_short_captions(split, show)
+
+
+def _held_out(dataset: Dataset) -> Split:
+    try:
+        return training_and_validation(dataset)[1]
+    except DatasetError:
+        raise DatasetError(
+            f"{dataset.path} has no split 'val', and too few images to hold some of them out; evaluate all with "
+            "--split all."
+        ) from None
 
 
 def embedded_split(run: Path, split: Split, options: EvaluationOptions, show: Show) -> EmbeddedSplit:

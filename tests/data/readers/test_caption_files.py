@@ -102,6 +102,13 @@ def test_text_files_beside_the_images(tmp_path: Path) -> None:
     assert load_dataset(folder).notes == (f"Left out: 1 row without a caption ({folder / '3.txt'})",)
 
 
+def test_only_the_end_of_a_line_ends_a_caption_beside_an_image(tmp_path: Path) -> None:
+    folder = _images(tmp_path, "1.jpg")
+    (folder / "1.txt").write_bytes("a dog\r\ntwo\u2028dogs\u0085here\n".encode())
+    (captions,) = _captions(load_dataset(folder)).values()
+    assert captions == ["a dog", "two\u2028dogs\u0085here"]
+
+
 @pytest.mark.parametrize("text", ["{}.caption", "{}.jpg.txt", "../texts/{}.txt"])
 def test_text_files_of_other_tools(text: str, tmp_path: Path) -> None:
     folder = _images(tmp_path, "images/1.jpg", "images/2.jpg", "images/3.jpg")

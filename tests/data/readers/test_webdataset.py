@@ -147,3 +147,9 @@ def test_a_name_that_is_not_utf8_stops_no_tar(tmp_path: Path) -> None:
     dataset = load_dataset(_tar(tmp_path / "0.tar", members))
     found = [example.image_id for name in dataset.split_names for example in dataset.split(name).examples]
     assert sorted(found) == ["0/1\\xff.jpg", "0/2.jpg"]
+
+
+def test_only_the_end_of_a_line_ends_a_caption_of_a_sample(tmp_path: Path) -> None:
+    text = "a dog\r\ntwo dogs\rthree\u2028dogs \x0b in a row".encode()
+    _tar(tmp_path / "train" / "0.tar", {"1.jpg": _jpeg(1), "1.txt": text})
+    assert _captions(tmp_path) == {"train": [["a dog", "two dogs", "three\u2028dogs \x0b in a row"]]}

@@ -100,7 +100,7 @@ def _captions(file: Path, notes: list[str] | None) -> tuple[str, ...]:
         raise DatasetError(
             f"{file} is of Flickr30K Entities; name a TOML file that gives its format (guide “Your data”)."
         )
-    lines = (line.strip("\ufeff \t\r") for line in text.splitlines())
+    lines = (line.strip("\ufeff \t\r") for line in text.split("\n"))  # no other separator ends a caption
     return tuple(line for line in lines if _has_more_words(line))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from unboxed.runtime.digests import ARCHIVE_ERRORS
 
 __all__ = ["is_webdataset", "tar_images", "tar_rows"]
 
+_LINE_END = re.compile(r"\r\n?|\n")
 _TEXTS = (".txt", ".caption", ".captions")
 _LARGEST, _LARGEST_TEXT = 200_000_000, 10_000_000  # bytes of a member
 _LOOKED_AT = 50  # members
@@ -121,7 +123,8 @@ def _captions(archive: tarfile.TarFile, sample: dict[str, tarfile.TarInfo]) -> A
     """The lines of the text of a sample, or what its JSON has for captions."""
     kind = next((kind for kind in _TEXTS if kind in sample), None)
     if kind is not None:
-        return _content(archive, sample[kind]).decode("utf-8", "replace").splitlines()
+        text = _content(archive, sample[kind]).decode("utf-8", "replace")
+        return _LINE_END.split(text)  # str.splitlines would also split at rarer separators inside of a caption
     return _json_captions(_content(archive, sample[".json"]) if ".json" in sample else None)
 
 
