@@ -26,6 +26,15 @@ def test_options_take_strings() -> None:
     assert PriorSettings(word_vectors="vectors.npz").word_vectors == Path("vectors.npz")  # type: ignore[arg-type]
 
 
+def test_one_value_stands_for_several() -> None:
+    regions = RegionSettings(detectors="a.onnx", queries="red hat", evidence_sizes=[320])  # type: ignore[arg-type]
+    assert (regions.detectors, regions.queries, regions.evidence_sizes) == ((Path("a.onnx"),), ("red hat",), (320,))
+    compared = CompareSettings(Path("data.toml"), Path("out"), "scan", split="test")  # type: ignore[arg-type]
+    assert (compared.data, compared.recipes, compared.split) == ((Path("data.toml"),), ("scan",), ("test",))
+    assert EvaluationOptions(ensemble="run").ensemble == (Path("run"),)  # type: ignore[arg-type]
+    assert PriorSettings(match="names").match == ("names",)  # type: ignore[arg-type]
+
+
 def test_functions_take_strings(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     assert len(RegionStore.open(str(tiny_run / "store"))) > 0  # type: ignore[arg-type]
     label_dataset(str(tiny_dataset), str(tiny_run), str(tmp_path / "a.json"), LabelOptions(workers=1), show=[].append)  # type: ignore[arg-type]
