@@ -136,6 +136,7 @@ def test_every_image_of_a_folder_is_grounded(
     shutil.copy(_image(tiny_dataset), tmp_path / "photos" / "more" / "a.png")
     shutil.copy(_image(tiny_dataset), tmp_path / "photos" / "b.png")
     Image.open(_image(tiny_dataset)).convert("RGB").save(tmp_path / "photos" / "more" / "a.webp", lossless=True)
+    shutil.copy(_image(tiny_dataset), tmp_path / "photos" / "more" / "a.png.png")
     (tmp_path / "photos" / "c.png").write_bytes(b"no image")
     command = ["ground", str(tiny_run), str(tmp_path / "photos"), "a red box", "--save", str(tmp_path / "boxed")]
     main([*command, "--json"])
@@ -144,11 +145,12 @@ def test_every_image_of_a_folder_is_grounded(
     assert [line["image"] for line in lines] == [
         "b.png",
         "more/a.png",
+        "more/a.png.png",
         "more/a.webp",
     ] and "Skipped c.png" in printed.err
     assert lines[0]["phrases"] == lines[1]["phrases"]
     saved = sorted(str(file.relative_to(tmp_path / "boxed")) for file in (tmp_path / "boxed").rglob("*.*"))
-    assert saved == ["b.png", "more/a.png.png", "more/a.webp.png"]
+    assert saved == ["b.png", "more/a.png.png", "more/a.png.png.png", "more/a.webp.png"]
     main(command)
     assert capsys.readouterr().out.splitlines()[0] == "b.png"
     (tmp_path / "empty").mkdir()

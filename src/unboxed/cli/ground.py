@@ -144,12 +144,10 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printing: P
 
 
 def _pictures(names: list[str]) -> dict[Path, Path]:
-    """The picture of each image by name: `a.png` for `a.jpg`, and `a.jpg.png` where there is also another `a`."""
-    paths = [Path(name) for name in names]
-    alike = Counter(path.with_suffix("") for path in paths)
-    return {
-        path: path.with_suffix(".png") if alike[path.with_suffix("")] == 1 else Path(f"{path}.png") for path in paths
-    }
+    """The picture of each image by name: `a.png` for `a.jpg`, and `a.jpg.png` where another one may be `a.png`."""
+    full = {Path(name): Path(f"{name}.png") for name in names}
+    wanted = Counter([*(path.with_suffix(".png") for path in full), *full.values()])
+    return {path: short if wanted[short := path.with_suffix(".png")] == 1 else full[path] for path in full}
 
 
 def _made_with(run: Path, captions: list[Caption], top: int) -> list[str]:
