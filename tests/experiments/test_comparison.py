@@ -149,8 +149,10 @@ def test_a_comparison_of_some_claims_plans_only_their_cells(settings: CompareSet
 
 
 def test_claims_that_do_not_exist_are_refused_with_the_names_of_those_that_do(settings: CompareSettings) -> None:
-    with pytest.raises(EvaluationError, match=r"'scan-vgg' is in the name of no claim; the claims are .*scan-vse"):
+    with pytest.raises(EvaluationError, match=r"'scan-vgg' names no claim; the claims are .*scan-vse"):
         compare(replace(settings, claims=True, claims_of=("scan-vgg",)))
+    with pytest.raises(EvaluationError, match="'' names no claim"):
+        compare(replace(settings, claims=True, claims_of=("",)))
     with pytest.raises(EvaluationError, match="together with --claims"):
         compare(replace(settings, claims_of=("scan-vse",)))
 

@@ -200,12 +200,12 @@ def selected_claims(settings: CompareSettings) -> list[Claim]:
     """The claims that a comparison tests.
 
     Raises:
-        EvaluationError: a text of `claims_of` that is in the name of no claim.
+        EvaluationError: a text of `claims_of` that is in the name of no claim, or empty.
     """
     for text in settings.claims_of:
-        if not any(text in claim.name for claim in CLAIMS):
+        if not text or not any(text in claim.name for claim in CLAIMS):
             names = ", ".join(claim.name for claim in CLAIMS)
-            raise EvaluationError(f"--claims-of {text!r} is in the name of no claim; the claims are {names}.")
+            raise EvaluationError(f"--claims-of {text!r} names no claim; the claims are {names}.")
     wanted = settings.claims_of or ("",)
     return [claim for claim in CLAIMS if settings.claims and any(text in claim.name for text in wanted)]
 
