@@ -37,7 +37,8 @@ class CompareSettings:
             a row among the untrained baselines; they run again whenever the results are written.
         jobs: cells to train at a time, each in a process with its share of the cores; 1 trains in this process.
         claims: also train what the papers' claims compare, and judge the claims.
-        claims_of: of the claims, only those whose name contains one of these texts, such as `scan-vse`; by default all.
+        claims_of: of the claims, only those of these names, such as `scan-vse`, or whose name contains one of these
+            texts, such as `ccr`; by default all.
         finished_only: train nothing; write the page from the cells that are finished.
         wait: wait while another process writes the comparison, instead of ending with an error.
         write: also write the results to these files: .md and .html pages, .csv with a row for each value, .tex with a

@@ -202,12 +202,16 @@ def selected_claims(settings: CompareSettings) -> list[Claim]:
     Raises:
         EvaluationError: a text of `claims_of` that is in the name of no claim, or empty.
     """
+    if not settings.claims:
+        return []
+    names = [claim.name for claim in CLAIMS]
+    wanted = set() if settings.claims_of else set(names)
     for text in settings.claims_of:
-        if not text or not any(text in claim.name for claim in CLAIMS):
-            names = ", ".join(claim.name for claim in CLAIMS)
-            raise EvaluationError(f"--claims-of {text!r} names no claim; the claims are {names}.")
-    wanted = settings.claims_of or ("",)
-    return [claim for claim in CLAIMS if settings.claims and any(text in claim.name for text in wanted)]
+        found = {text} if text in names else {name for name in names if text and text in name}
+        if not found:
+            raise EvaluationError(f"--claims-of {text!r} names no claim; the claims are {', '.join(names)}.")
+        wanted |= found
+    return [claim for claim in CLAIMS if claim.name in wanted]
 
 
 def _store_of(dataset: PreparedDataset, config: RecipeConfig, settings: CompareSettings, show: Show) -> Path:
