@@ -316,6 +316,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     _check_pixels(image, name)
+    if image.mode == "F":
+        raise ImageError(f"{url_of(name) or name} has floating-point pixels; save it with 8 or 16 bits.")
     try:
         try:
             image.load()
@@ -340,8 +342,6 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip at 255 instead of scaling
         grey = np.asarray(image).astype(np.int64)
         return Image.fromarray((grey.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("floating-point pixels; save it with 8 or 16 bits")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
