@@ -36,6 +36,17 @@ def test_a_seed_repeats_the_mask_and_evaluation_drops_nothing() -> None:
     assert torch.equal(layer.eval()(entries), entries)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_the_mask_does_not_depend_on_the_precision(dtype: torch.dtype) -> None:
+    layer, masks = Dropout(0.1), []
+    for entries in (torch.ones(1000, 1000), torch.ones(1000, 1000, dtype=dtype)):
+        torch.manual_seed(0)
+        result = layer(entries)
+        assert result.dtype == entries.dtype
+        masks.append(result != 0)
+    assert torch.equal(*masks)
+
+
 @pytest.mark.parametrize(("p", "expected"), [(0.0, 1.0), (1.0, 0.0)])
 def test_all_or_nothing(p: float, expected: float) -> None:
     assert (Dropout(p)(torch.ones(3, 5)) == expected).all()

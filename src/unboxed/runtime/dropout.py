@@ -23,6 +23,6 @@ class Dropout(nn.Dropout):
             return super().forward(entries)
         random = torch.empty(-(-entries.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         level = random.view(torch.int16)[: entries.numel()].view(entries.shape)  # uniform in [-2¹⁵, 2¹⁵)
-        # Compared in place, as numbers: faster than a comparison that returns booleans.
-        kept = level.to(entries.dtype).ge_(dropped - _LEVELS // 2)
+        # Compared in place, as numbers that hold 16 bits: faster than a comparison that returns booleans.
+        kept = level.float().ge_(dropped - _LEVELS // 2).to(entries.dtype)
         return entries * kept.mul_(_LEVELS / (_LEVELS - dropped))
