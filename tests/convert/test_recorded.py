@@ -8,14 +8,26 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from unboxed import Grounder
 from unboxed.attention import QueryEmbeddings, RegionEmbeddings
-from unboxed.convert import ConvertSettings, convert
+from unboxed.convert import ConvertSettings, convert, infoground
+from unboxed.convert.checkpoint import Checkpoint
+from unboxed.recipes import InfoGround
 from unboxed.recipes.model import MatchingModel
 
 from ..golden.conftest import Golden
-from .originals import SCAN_OPTIONS, SGRAF_OPTIONS, VSEPP_OPTIONS, save, text_state, words_of, write_vocabulary
+from .originals import (
+    SCAN_OPTIONS,
+    SGRAF_OPTIONS,
+    VSEPP_OPTIONS,
+    linear_state,
+    save,
+    text_state,
+    words_of,
+    write_vocabulary,
+)
 
 AGGREGATIONS = ("LogSumExp", "Mean", "Max", "Sum")
 NORMS = ("clipped_l2norm", "l2norm", "clipped", "no_norm", "softmax")
@@ -192,3 +204,19 @@ def test_infoground_attention_and_evidence(tmp_path: Path) -> None:
     alignment = model.aligner.align(regions, model.aligner.embed_queries(words_CWH, mask_CW))
     fixture.check("out_attention", alignment.attention_BCQR.transpose(0, 1) * mask_CW[:, None, :, None])
     fixture.check("out_evidence", alignment.matched_BCQ.transpose(0, 1) * mask_CW[:, None])
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_infoground_networks_of_any_depth_are_recognized(layers: int) -> None:
+    """`cap_info_nce_layers` of the original: one linear layer, or one or two hidden blocks before it."""
+    state = {}
+    for network, width in (("ku.K_layer", 6), ("fo.f_layer", 6), ("kw.K_layer", 5), ("fw.f_layer", 5)):
+        for place in range(0, 3 * (layers - 1), 3):
+            state |= linear_state(f"{network}.{place}", width, width)
+            norm = nn.BatchNorm1d(width).state_dict()
+            state |= {f"{network}.{place + 1}.{name}": value for name, value in norm.items()}
+        state |= linear_state(network if layers == 1 else f"{network}.{3 * (layers - 1)}", 4, width)
+    found = infoground.layout(Checkpoint(Path("lang_sup_criterion_1"), {"state_dict": state}), "bert-base-uncased")
+    assert isinstance(found.options, InfoGround) and found.options.layers == layers
+    aligner = found.options.aligner(found.region_width, 5)
+    assert {f"aligner.{name}" for name in aligner.state_dict()} == set(found.names)

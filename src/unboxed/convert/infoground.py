@@ -46,7 +46,7 @@ def layout(checkpoint: Checkpoint, text: str) -> Layout:
         ModelError: tensors that are missing, left over or do not fit together.
     """
     found = checkpoint.tensors()
-    layers = next((n for n, last in ((1, ""), (2, ".3"), (3, ".6")) if f"ku.K_layer{last}.weight" in found), 2)
+    layers = next((n for n, last in ((3, ".6"), (2, ".3"), (1, "")) if f"ku.K_layer{last}.weight" in found), 2)
     names: dict[str, str] = {}
     for ours, theirs in _NETWORKS.items():
         last = 3 * (layers - 1)
