@@ -157,6 +157,7 @@ def test_other_ways_to_save_the_same_model_score_as_it(tmp_path: Path, vocab: Pa
     ("tensors", "options", "message"),
     [
         ({"fc.weight": torch.full((JOINT, WIDTH), torch.nan)}, {}, "fc.weight has values that are not finite"),
+        ({"fc.bias": torch.full((JOINT,), 1e39, dtype=torch.float64)}, {}, "not finite in single precision"),
         ({"fc.weight": torch.ones(JOINT, WIDTH, dtype=torch.int8)}, {}, "fc.weight is int8.*expected real numbers"),
         ({"fc.weight": torch.ones(JOINT, WIDTH).to_sparse()}, {}, "fc.weight is sparse"),
         ({"fc.weight": torch.ones(JOINT, 0)}, {}, r"of the shape \[6, 0\]; expected real numbers"),

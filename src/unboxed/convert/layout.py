@@ -54,12 +54,13 @@ def checked(
             not finite.
     """
     check_names(checkpoint.path, tensors, {*names.values(), *without_effect}, original)
-    for name, value in tensors.items():
+    single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    for name, value in single.items():
         if f"{name.removesuffix('weight')}running_mean" not in tensors and ".weight" in name and value.ndim != 2:
             raise ModelError(f"{checkpoint.path}: {name} has the shape {list(value.shape)}; expected a matrix.")
         if not value.isfinite().all():
-            raise ModelError(f"{checkpoint.path}: {name} has values that are not finite; its training failed.")
-    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+            raise ModelError(f"{checkpoint.path}: {name} has values that are not finite in single precision.")
+    return single
 
 
 def layer_names(ours: str, theirs: str, parts: tuple[str, ...]) -> dict[str, str]:
