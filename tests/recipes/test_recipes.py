@@ -249,6 +249,7 @@ def test_two_recipes_with_the_same_seed_and_words_begin_with_the_same_negatives(
         ("distillation.teacher_temperature", 0, "above 0"),
         ("text_encoder.word_dropout", -0.5, "at least 0 and below 1"),
         ("scoring.lambda_softmax", float("nan"), "at least 0"),
+        ("scoring.lambda_lse", 0.0, "above 0"),
     ],
 )
 def test_numbers_out_of_range_are_named(option: str, value: float, wanted: str) -> None:

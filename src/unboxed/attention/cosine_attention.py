@@ -59,7 +59,7 @@ class AttentionScorer:
         focal: BFAN's rule, which sets the weights of weak contexts to 0.
         aggregation: how the cosines r of the queries become the score of a pair; `lse` is
             `log Σ exp(lse_sharpness · r) / lse_sharpness`, not divided by the number of queries.
-        lse_sharpness: of `lse`.
+        lse_sharpness: of `lse`, above 0.
         bonus: PFAN's factor of the aggregated largest attention weight of each word; t2i only.
         products: attend by the products of vectors of any length instead of by cosines, as SCAN does with `no_imgnorm`
             or `no_txtnorm`. The score remains the cosine of a query and its attended vector.

@@ -34,7 +34,7 @@ _LARGEST, _MEMBERS = 2**31, 1000
 
 
 def _check_numbers(options: object) -> None:
-    """Numbers are 0 or more; widths at least 1, temperatures above 0, probabilities of dropout below 1.
+    """Numbers are 0 or more; widths at least 1, temperatures and λ_lse above 0, probabilities of dropout below 1.
 
     Options that a recipe outside this package adds only have to be finite.
 
@@ -54,7 +54,7 @@ def _check_numbers(options: object) -> None:
                 raise RunError(f"--{name.replace('_', '-')} is {value}; it must be a finite number.")
             continue
         least = 1 if name.endswith("_width") else 0
-        above = name.endswith("temperature")
+        above = name.endswith("temperature") or name == "lambda_lse"  # the score is divided by them
         below = 1 if name.endswith("dropout") else _LARGEST
         if not least <= value < below or (above and not value):
             wanted = f"{'above' if above else 'at least'} {least}" + (" and below 1" if below == 1 else "")
