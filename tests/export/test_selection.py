@@ -180,3 +180,15 @@ def test_abstract_nouns_name_no_box(ground: Callable[..., Grounding]) -> None:
     phrases = [(text, box, 0.9) for text in ("An overview", "the usage", "stuff", "a table", "the rest")]
     selection = select_boxes([ground(caption, *phrases)], ["a.jpg"])
     assert selection.categories == ("table",) and selection.unnamed == 4
+
+
+def test_the_text_of_a_long_caption_is_not_repeated_for_each_of_its_phrases(ground: Ground) -> None:
+    texts = [f"dog {number}" for number in range(1000)]
+    found = ground(" ".join(texts), *((text, [number % 90, 0, 100, 50], 0.9) for number, text in enumerate(texts)))
+    (image,) = select_boxes([found], ["1.jpg"], SelectionOptions(names="phrases")).images
+    mentions = [mention for box in image.boxes for mention in (box.mention, *box.also)]
+    assert len(mentions) == 1000 and image.captions == (found.caption,)
+    assert max(len(mention.caption) for mention in mentions) < 2100 < len(found.caption)
+    for mention in mentions:
+        assert mention.caption[mention.start : mention.end] == mention.phrase
+        assert mention.caption in found.caption

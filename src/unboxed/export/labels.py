@@ -13,7 +13,10 @@ __all__ = ["LabelledBox", "LabelledImage", "Mention", "Selection", "resized"]
 
 @dataclass(frozen=True)
 class Mention:
-    """A phrase that refers to a box, and its character span in the caption."""
+    """A phrase that refers to a box, and its character span in the caption.
+
+    Of a caption of more than 2,000 characters, `caption` is the part with up to 1,000 on each side of the phrase.
+    """
 
     phrase: str
     start: int

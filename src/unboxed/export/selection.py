@@ -13,11 +13,12 @@ from unboxed.errors import ExportError
 from unboxed.export.labels import LabelledBox, LabelledImage, Mention, Selection
 from unboxed.export.names import BoxNames
 from unboxed.export.options import SelectionOptions
-from unboxed.inference.results import Grounding
+from unboxed.inference.results import GroundedPhrase, Grounding
 
 __all__ = ["select_boxes"]
 
 _SAME_BOX = 0.9  # IoU
+_LONG = 2_000  # characters of a caption
 
 
 def select_boxes(
@@ -83,7 +84,7 @@ def _named_boxes(
         if phrase.confidence is not None and phrase.confidence < options.lowest_confidence:
             counts["absent"] += 1
             continue
-        mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)
+        mention = _mention(phrase, grounding.caption)
         best = phrase.chosen(options.top) if options.plurals else list(range(min(options.top, len(phrase.boxes))))
         found = list(zip(phrase.boxes[best].tolist(), phrase.scores[best].tolist(), strict=True))
         good = [(box, score) for box, score in found if score >= options.lowest_score]
@@ -96,6 +97,12 @@ def _named_boxes(
                 yield LabelledBox(name, tuple(box), score, mention, (), phrase.confidence, phrase.guess)
 
 
+def _mention(phrase: GroundedPhrase, caption: str) -> Mention:
+    """The phrase in its caption; of a long one, in the text around it, as every box has a copy of that."""
+    first, last = (0, None) if len(caption) <= _LONG else (max(phrase.start - _LONG // 2, 0), phrase.end + _LONG // 2)
+    return Mention(phrase.text, phrase.start - first, phrase.end - first, caption[first:last])
+
+
 def _merged(boxes: Iterable[LabelledBox], threshold: float, one_name: bool) -> list[LabelledBox]:
     """The boxes, best first; a box whose IoU with a better one of its name exceeds the threshold is merged into it.
 
@@ -104,16 +111,20 @@ def _merged(boxes: Iterable[LabelledBox], threshold: float, one_name: bool) -> l
         threshold: IoU.
         one_name: a box that a better one of another name nearly covers is merged into that one, too.
     """
+    ordered = sorted(boxes, key=lambda box: -box.score)
+    edges_N4 = np.array([box.box for box in ordered], np.float32).reshape(-1, 4)
+    name_N = np.unique([box.category for box in ordered], return_inverse=True)[1]
     kept: list[LabelledBox] = []
-    for box in sorted(boxes, key=lambda box: -box.score):
-        others = np.array([other.box for other in kept], np.float32).reshape(-1, 4)
-        same = np.array([other.category == box.category for other in kept], bool)
-        overlap = iou(np.array([box.box], np.float32), others)[0]
-        excess = np.where(same, overlap - threshold, overlap - _SAME_BOX if one_name else -1.0)
+    for n, box in enumerate(ordered):
+        count = len(kept)  # the edges and names of the kept boxes are moved to the front
+        overlap = iou(edges_N4[n : n + 1], edges_N4[:count])[0]
+        elsewhere = overlap - _SAME_BOX if one_name else -1.0
+        excess = np.where(name_N[:count] == name_N[n], overlap - threshold, elsewhere)
         if kept and float(excess.max()) > 0:
             place = int(excess.argmax())
             confidence = max((b.confidence for b in (kept[place], box) if b.confidence is not None), default=None)
             kept[place] = replace(kept[place], also=(*kept[place].also, box.mention), confidence=confidence)
         else:
+            edges_N4[count], name_N[count] = edges_N4[n], name_N[n]
             kept.append(box)
     return kept
