@@ -182,5 +182,5 @@ def _matches(
 
 def _whole_captions(encoded: EncodedCaption) -> list[bool]:
     """Whether each phrase has all words of its caption, except `<start>` and `<end>`, which have no characters."""
-    real_W = [start < end for start, end in encoded.spans]
-    return [bool(phrase_W[real_W].all()) for phrase_W in encoded.phrase_PW]
+    real_W = np.array([start < end for start, end in encoded.spans], bool)
+    return [bool(phrase_W.all()) for phrase_W in encoded.phrase_PW[:, real_W]]
