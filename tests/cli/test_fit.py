@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 import unboxed
 import unboxed.experiments.comparison
 import unboxed.training.auto
+import unboxed.training.fitting
 from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.regions.settings import RegionSettings
@@ -67,10 +69,14 @@ def test_a_recipe_is_trained_with_its_own_options(
     next_command = f"unboxed evaluate {run} --data {tiny_dataset} --split val"
     assert capsys.readouterr().err.splitlines()[-1] == f"Run: {run}. Next: {next_command}"
     assert (run / "model.safetensors").is_file()
+    trained = unboxed.load(run)
+    monkeypatch.setattr(unboxed.training.fitting, "fit", lambda *given, **options: trained)
     monkeypatch.setattr(rank_zero_only, "rank", 1)
-    main([*command, "--resume", "--json"])  # a further process of this fit
+    main([*command, "--devices", "2", "--json"])  # a further process of this fit
     printed = capsys.readouterr()
     assert printed.out == "" and next_command not in printed.err
+    main([*command, "--json"])  # a single process in which RANK is set
+    assert json.loads(capsys.readouterr().out)["run"] == str(run)
 
 
 @pytest.mark.parametrize("recipe", [[], ["infoground", "--negatives", "none", "--joint-width", "32"]])

@@ -142,7 +142,7 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
         from unboxed.training.fitting import fit
         from unboxed.training.launch import is_first_process
 
-        if start is not None and is_first_process():
+        if start is not None and is_first_process(settings.devices, settings.nodes):
             for line in start.lines(config, {field: getattr(settings, field) for field in start.fit}):
                 show(line)
         run = fit(
@@ -155,7 +155,7 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
             show=show,
             report=TrainingProgress(),
         )
-        if not is_first_process():
+        if not is_first_process(settings.devices, settings.nodes):
             return
         out = settings.out
         show(f"Run: {out}. Next: {to_call('evaluate', out, '--data', settings.data, '--split', 'val')}")

@@ -92,9 +92,16 @@ def _joined(kind: str, devices: int, nodes: int) -> Fabric:
     return fabric
 
 
-def is_first_process() -> bool:
-    """Whether this is the process that writes and prints, also before and after `processes`."""
-    return getattr(rank_zero_only, "rank", 0) == 0
+def is_first_process(devices: int, nodes: int) -> bool:
+    """Whether this is the process that writes and prints, also before and after `processes`.
+
+    Args:
+        devices, nodes: as for `processes`. A single process is the first one, whatever number its environment has.
+
+    Raises:
+        RunError: as of `process_numbers`.
+    """
+    return process_numbers(devices, nodes) == (1, 1) or getattr(rank_zero_only, "rank", 0) == 0
 
 
 @contextmanager
