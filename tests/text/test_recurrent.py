@@ -84,6 +84,18 @@ def test_a_phrase_alone_is_read_as_a_caption_of_its_words(pooling: str) -> None:
             torch.testing.assert_close(found_CPH[c, p], expected)
 
 
+def test_a_maximum_leaves_out_words_of_the_vocabulary_that_have_no_vector() -> None:
+    vocabulary = Vocabulary.from_captions(["red dog zyx"])
+    reading = TextConfig(bidirectional=False, word_state="mean", phrase_reads="phrase", phrase_pooling="max")
+    encoder = RecurrentEncoder(len(vocabulary), 2, 3, settings=reading)
+    encoder.set_vectors(vocabulary, WordVectors(["red", "dog"], np.array([[0.6, 0.8], [0.0, 1.0]], np.float32)))
+    tokens_CW, all_CW = torch.tensor([vocabulary.encode(["red", "zyx", "dog"])]), torch.ones(1, 3, dtype=torch.bool)
+    states_WH = encoder(tokens_CW, all_CW)[0]  # the word moves the state of the next one all the same
+    found_CPH = encoder.read_phrases(tokens_CW, all_CW[:, None])
+    torch.testing.assert_close(found_CPH[0, 0], states_WH[[0, 2]].amax(dim=0))
+    assert not torch.allclose(found_CPH[0, 0], states_WH.amax(dim=0))
+
+
 @pytest.mark.parametrize("largest", [1, 1 << 25])  # of a long caption, a few groups at a time
 @pytest.mark.parametrize("pooling", ["mean", "max", "last"])
 def test_pooling_over_groups_of_words(pooling: str, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ class RecurrentEncoder(nn.Module):
     def read_phrases(self, tokens_CW: torch.Tensor, phrase_CPW: torch.Tensor) -> torch.Tensor:
         """States `[C, P, H]` of phrases that are each read alone, as if they were captions; zero without a word.
 
-        A maximum is taken over the first word and all known words (CKD).
+        A maximum is taken over the first word and all known words (CKD): those of the vocabulary that have a vector.
 
         Args:
             tokens_CW: word ids.
@@ -139,7 +139,7 @@ class RecurrentEncoder(nn.Module):
         tokens_NL = tokens_NW.gather(1, order_NL) * mask_NL
         counted_NL = mask_NL
         if self.settings.phrase_pooling == "max":
-            counted_NL = mask_NL & (tokens_NL != UNKNOWN_ID)
+            counted_NL = mask_NL & (tokens_NL != UNKNOWN_ID) & self.fixed_vectors[tokens_NL].any(dim=-1)
             counted_NL[:, 0] = True
         states_NLH = self(tokens_NL, mask_NL)
         state_CPH[has_CP] = pooled(states_NLH, counted_NL[:, None], self.settings.phrase_pooling)[:, 0]
