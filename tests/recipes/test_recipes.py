@@ -146,6 +146,15 @@ def test_regions_have_the_word_vectors_of_their_classes(negative: str, tiny_worl
         SPRM(**{**widths, "embedding_width": 8}, **more)
 
 
+def test_the_map_beside_word_vectors_begins_with_xaviers_normal_numbers() -> None:
+    torch.manual_seed(0)
+    aligner, deviation = SPRM(label_vectors=True, joint_width=300).aligner(2048, 300), (2 / (2048 + 300)) ** 0.5
+    weight, bias = (aligner.get_parameter(f"region.map.0.{name}").detach() for name in ("weight", "bias"))
+    assert float(weight.std()) == pytest.approx(deviation, rel=0.01)
+    assert weight.abs().max() > 4 * deviation  # of uniform numbers it is at most √3 deviations
+    assert not bias.any()
+
+
 @pytest.mark.parametrize("ramp_steps", [0, -1])
 def test_stairs_need_a_length(ramp_steps: int) -> None:
     with pytest.raises(RunError, match="--ramp-steps 500"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, mean_over_queries
 from unboxed.attention.dual_encoder import DualEncoder, MaskedMLP
@@ -47,6 +48,13 @@ class PriorRefinement(DualEncoder):
         self.omega, self.temperature, self.prior_temperature = omega, temperature, prior_temperature
         self.region_width, self.box_inputs = region_width, box_inputs
 
+    def begin_with_xavier(self) -> None:
+        """Set the weights of the region network to Xavier's normal numbers, and its biases to 0 (the paper)."""
+        for layer in self.region.map:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
     def map_regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """Regions `[B, R, D]` before they are scaled to unit vectors, zero where the mask is False."""
         own_BRV, added_BRD = inputs_BRV[..., : self.region_width], inputs_BRV[..., self.region_width :]
@@ -60,7 +68,7 @@ class PriorRefinement(DualEncoder):
     ) -> RegionEmbeddings:
         """One tensor: unit vectors `[B, R, D]`."""
         mapped_BRD = self.map_regions(inputs_BRV, edges_BR4, mask_BR)
-        return RegionEmbeddings((torch.nn.functional.normalize(mapped_BRD, dim=-1),), mask_BR)
+        return RegionEmbeddings((nn.functional.normalize(mapped_BRD, dim=-1),), mask_BR)
 
     def align(
         self,

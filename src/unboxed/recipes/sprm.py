@@ -57,7 +57,8 @@ class SPRM(RecipeConfig):
         box_inputs: regions also have their edges and area as shares of the image (the paper; with
             `region_inputs="features"`, since `all` inputs have them).
         label_vectors: add the word vector of its most probable class to a region (the paper). The word vectors are
-            those that phrases are read with; their width is `joint_width`.
+            those that phrases are read with; their width is `joint_width`. The map of features that they are added to
+            begins with Xavier's normal numbers, as in the paper.
         untrained: no training; regions are ranked by the prior alone.
     """
 
@@ -111,7 +112,7 @@ class SPRM(RecipeConfig):
         """The mixture of the prior and its refinement."""
         from unboxed.attention.refinement import PriorRefinement
 
-        return PriorRefinement(
+        model = PriorRefinement(
             region_width,
             self.query_width(state_width),
             self.joint_width,
@@ -121,6 +122,9 @@ class SPRM(RecipeConfig):
             self.prior_temperature,
             self.box_inputs,
         )
+        if self.label_vectors:
+            model.begin_with_xavier()
+        return model
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The paired image against the hard negative image, or against all images of the batch."""
