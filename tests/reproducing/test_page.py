@@ -21,6 +21,7 @@ from . import released
 PAGE = Path(__file__).parents[2] / "docs" / "reproducing.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```toml\n# (\S+\.toml)\n(.*?)```", TEXT, re.DOTALL))
+SECTIONS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
 COMMANDS = [
     line.removeprefix("$ unboxed ")
     for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
@@ -62,6 +63,8 @@ def folder(tmp_path: Path) -> Path:
     released.write_pfan_blocks(tmp_path / "f30k_pfan")
     coco = {"train": TRAIN, "dev": VAL, "testall": TESTALL}
     released.write_scan(tmp_path / "coco_precomp", coco, repeated=("dev", "testall"))
+    released.write_scan(tmp_path / "coco_pfan", coco, repeated=("dev", "testall"), ids=False)
+    released.write_pfan_blocks(tmp_path / "coco_pfan")
     captions = [caption for number in TRAIN for caption in released.captions_of(number)]
     released.write_vocabulary(tmp_path / "vocab" / "f30k_precomp_vocab.json", captions)
     released.write_entities(tmp_path / "flickr30k_entities", SPLITS)
@@ -146,3 +149,15 @@ def test_every_recipe_with_a_paper_is_trained() -> None:
     trained = {shlex.split(command)[1] for command in COMMANDS if command.startswith("fit ")}
     assert trained == set(RECIPES)
     assert all("--preset paper" in command for command in COMMANDS if command.startswith("fit "))
+
+
+@pytest.mark.parametrize(
+    "section", re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:], ids=lambda text: text.split("\n")[0]
+)
+def test_every_published_number_has_a_command_of_its_protocol(section: str) -> None:
+    protocols = set(re.findall(r"\| (Flickr30K 1K|COCO 1K|COCO 5K) \|", section))
+    commands = [line for line in section.splitlines() if line.startswith("$ unboxed evaluate")]
+    found = {"Flickr30K 1K" for line in commands if line.endswith("--split test")}
+    found |= {"COCO 1K" for line in commands if line.endswith("--split testall --folds 5")}
+    found |= {"COCO 5K" for line in commands if line.endswith("--split testall")}
+    assert protocols <= found
