@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import unboxed
+from unboxed.attention.ranking import Ranking
 from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
+from unboxed.recipes.infoground import InfoGround
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.training.defaults import default_recipe, default_regions
@@ -57,6 +60,12 @@ def test_regions_with_class_names_are_taught_by_them() -> None:
     assert options.distillation.distillation > 0 and "synonyms" in options.semantic.match
     assert default_recipe(named=False, images=144)[0] == "infoground"
     assert default_recipe(named=True, images=100_000)[1].schedule.epochs == 4
+
+
+def test_without_a_recipe_the_point_is_the_most_probably_covered_one() -> None:
+    with_names, without = (default_recipe(named, images=144)[1].ranking for named in (True, False))
+    assert with_names == Ranking(prior_weight=2.5, point="covered")
+    assert without == replace(InfoGround().ranking, point="covered")
 
 
 def test_the_detector_that_is_named_comes_before_the_cached_one_and_that_before_none(

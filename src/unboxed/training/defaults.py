@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from unboxed.attention.ranking import Ranking
 from unboxed.data.dataset import Dataset
 from unboxed.errors import RegionsError
 from unboxed.priors.settings import PriorSettings
@@ -68,9 +69,10 @@ def default_recipe(named: bool, images: int, epochs: int | None = None, seed: in
             intra_caption=0.3,
             negatives="random",
             semantic=PriorSettings(match=("map", "names", "parts", "synonyms", "wordnet", "vectors")),
+            ranking=Ranking(prior_weight=2.5, point="covered"),
         )
         if named
-        else InfoGround(negatives="random")
+        else replace(InfoGround(negatives="random"), ranking=replace(InfoGround().ranking, point="covered"))
     )
     if epochs is None:
         steps_an_epoch = max(images // options.schedule.images_per_batch, 1)
