@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from unboxed.boxes import area
 from unboxed.errors import EvaluationError
+from unboxed.runtime.paths import accept_strings
 from unboxed.text.phrases import content_or_all
 from unboxed.types import Array
 
@@ -51,7 +52,7 @@ class BoxReadOut:
     proposal_alpha: float = 0.5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "thresholds", tuple(self.thresholds))  # a list, when read from JSON
+        accept_strings(self)
         if not self.thresholds or not all(0 < share < 1 for share in self.thresholds):
             raise EvaluationError(f"thresholds are shares of the peak between 0 and 1, not {self.thresholds}.")
 

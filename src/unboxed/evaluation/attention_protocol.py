@@ -8,6 +8,7 @@ from typing import Literal
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.options import BoxEdges, Overlap
 from unboxed.runtime.counts import require_literal
+from unboxed.runtime.paths import accept_strings
 
 __all__ = ["AttentionProtocol", "AveragedOver", "ThresholdUnit"]
 
@@ -50,6 +51,7 @@ class AttentionProtocol:
     thresholds: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15)
 
     def __post_init__(self) -> None:
+        accept_strings(self)
         for name, options in (
             ("threshold_unit", ThresholdUnit),
             ("boxes", BoxEdges),

@@ -56,6 +56,9 @@ class StudioAddress:
     token: str | None = field(default=None, repr=False)
     allow_host: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        accept_strings(self)
+
     def check(self) -> None:
         """Check the port.
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from unboxed.errors import RunError
+from unboxed.runtime.paths import accept_strings
+
 __all__ = ["TextConfig", "TokenizerName"]
 
 TokenizerName = Literal["words", "treebank", "spaces"]
@@ -34,6 +37,9 @@ class TextConfig:
         initial_vectors: GloVe text, or `.npz` with `.vocab.txt`: initial word vectors of `embedding_width` numbers
             (CKD, SPRM); words that are not in it begin with zeros.
         train_vectors: train the word vectors; False keeps them as they are (CKD).
+
+    Raises:
+        RunError: a `word_dropout` out of range.
     """
 
     tokenizer: TokenizerName = "words"
@@ -47,3 +53,8 @@ class TextConfig:
     embedding_init: Literal["normal", "uniform"] = "normal"
     initial_vectors: Path | None = None
     train_vectors: bool = True
+
+    def __post_init__(self) -> None:
+        accept_strings(self)
+        if self.word_dropout is not None and not 0 <= self.word_dropout < 1:
+            raise RunError(f"--word-dropout is {self.word_dropout}; it must be a number at least 0 and below 1.")
