@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unboxed.cli.output import print_json
-from unboxed.runtime.progress import Show, TrainingProgress, show
+from unboxed.runtime.progress import Report, Show, TrainingProgress, show
 
 if TYPE_CHECKING:
     from unboxed.recipes.ckd import CKD
@@ -49,7 +48,7 @@ def run_demo(
     *,
     seed: int = 0,
     show: Show = lambda line: None,
-    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+    report: Report = lambda entry: None,
 ) -> Path:
     """Draw Scenes, train CKD on it and evaluate the run on the test split.
 

@@ -14,7 +14,7 @@ import io
 import json
 import shlex
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -49,7 +49,7 @@ from unboxed.runtime.array_file import read_arrays
 from unboxed.runtime.atomic import atomic_path, write_json
 from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.runtime.locks import file_lock
-from unboxed.runtime.progress import Show, TrainingProgress, show
+from unboxed.runtime.progress import Report, Show, TrainingProgress, show
 from unboxed.training.combinations import region_options, require_read
 from unboxed.training.fitting import fit_given
 from unboxed.training.options import FitSettings
@@ -336,7 +336,7 @@ def run_cell(
     folder: Path,
     *,
     show: Show = lambda line: None,
-    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+    report: Report = lambda entry: None,
 ) -> None:
     """Trains and evaluates a cell, and saves its outcome in `folder`; finished parts are not done again.
 

@@ -11,12 +11,26 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["Show", "TrainingProgress", "counted", "escaped", "one_line", "shortened", "show", "to_call", "track"]
+__all__ = [
+    "Report",
+    "Show",
+    "TrainingProgress",
+    "counted",
+    "escaped",
+    "one_line",
+    "shortened",
+    "show",
+    "to_call",
+    "track",
+]
 
 T = TypeVar("T")
 
 Show = Callable[[str], None]
 """Called with a line of text at every stage of long work; `show` is one."""
+
+Report = Callable[[dict[str, Any]], None]
+"""Called with every entry of a training log."""
 _SECONDS = 30  # between lines, at most
 _LONGEST = 2000  # characters of a line
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # without tabs and line breaks

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from unboxed.data.dataset import load_dataset
 from unboxed.data.image_files import skipped_lines
@@ -16,7 +14,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.locks import waiting
-from unboxed.runtime.progress import Show, counted
+from unboxed.runtime.progress import Report, Show, counted
 from unboxed.training.corrected_boxes import Corrections
 from unboxed.training.defaults import default_recipe, default_regions
 from unboxed.training.fitting import fit
@@ -37,7 +35,7 @@ def default_fit(
     seed: int = 0,
     corrections: Corrections | None = None,
     show: Show = lambda line: None,
-    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+    report: Report = lambda entry: None,
 ) -> Grounder:
     """Extract regions with the available models, and train the recipe that suits them.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
@@ -27,7 +27,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.regions.stored_images import show_replaced_images
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.locks import file_lock
-from unboxed.runtime.progress import Show, counted
+from unboxed.runtime.progress import Report, Show, counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.training.box_ranker import with_box_ranker
@@ -73,7 +73,7 @@ def fit(
     preset: str | None = None,
     corrections: Corrections | None = None,
     show: Show = lambda line: None,
-    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+    report: Report = lambda entry: None,
 ) -> Grounder:
     """Train a recipe on a dataset and write the run to `settings.out`.
 
@@ -104,9 +104,7 @@ def fit(
     require_free(settings.out, resume=True)
     if not (settings.out / "config.json").exists():
         require_effect(recipe, options, preset, settings, sources)
-    return fit_given(
-        recipe, options, settings, sources=sources, preset=preset, corrections=corrections, show=show, report=report
-    )
+    return _fit(_Request(recipe, options, settings, sources, preset, corrections), show, report)
 
 
 def fit_given(
@@ -114,25 +112,12 @@ def fit_given(
     options: RecipeConfig,
     settings: FitSettings,
     *,
-    sources: RegionSettings | None = None,
     preset: str | None = None,
-    corrections: Corrections | None = None,
     show: Show = lambda line: None,
-    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+    report: Report = lambda entry: None,
 ) -> Grounder:
     """As `fit`, with options that have no effect too, as the recipes of a comparison share some."""
-    require_free(settings.out, resume=True)
-    require_combination(options, settings)
-    if corrections is not None:
-        require_correctable(recipe, options, settings)
-    with running_on(settings.device) as device:
-        device.torch_device()  # an error before anything is written
-        with processes(settings.devices, settings.nodes, device) as ranks, run_lock(settings, ranks, show):
-            if not ranks.is_first:
-                show, report = (lambda line: None), (lambda entry: None)
-            with ranks.in_turn():
-                prepared = _prepared(_Request(recipe, options, settings, sources, preset, corrections), show)
-            return Grounder.load(settings.out) if prepared is None else _fit(prepared, settings, ranks, show, report)
+    return _fit(_Request(recipe, options, settings, None, preset, None), show, report)
 
 
 class _Request(NamedTuple):
@@ -144,6 +129,25 @@ class _Request(NamedTuple):
     sources: RegionSettings | None
     preset: str | None
     corrections: Corrections | None
+
+
+def _fit(request: _Request, show: Show, report: Report) -> Grounder:
+    """Train what a request asks for, unless its options or files do not go together."""
+    settings = request.settings
+    require_free(settings.out, resume=True)
+    require_combination(request.options, settings)
+    if request.corrections is not None:
+        require_correctable(request.recipe, request.options, settings)
+    with running_on(settings.device) as device:
+        device.torch_device()  # an error before anything is written
+        with processes(settings.devices, settings.nodes, device) as ranks, run_lock(settings, ranks, show):
+            if not ranks.is_first:
+                show, report = (lambda line: None), (lambda entry: None)
+            with ranks.in_turn():
+                prepared = _prepared(request, show)
+            return (
+                Grounder.load(settings.out) if prepared is None else _trained(prepared, settings, ranks, show, report)
+            )
 
 
 class _Prepared(NamedTuple):
@@ -189,13 +193,7 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
     return _Prepared(data, (training, validation), config, prior, finished)
 
 
-def _fit(
-    prepared: _Prepared,
-    settings: FitSettings,
-    ranks: Ranks,
-    show: Show,
-    report: Callable[[dict[str, Any]], None],
-) -> Grounder:
+def _trained(prepared: _Prepared, settings: FitSettings, ranks: Ranks, show: Show, report: Report) -> Grounder:
     data, loaders, config, prior, finished = prepared
     run = settings.out
     if ranks.count > 1:
@@ -357,7 +355,7 @@ def _train(
     settings: FitSettings,
     ranks: Ranks,
     show: Show,
-    report: Callable[[dict[str, Any]], None],
+    report: Report,
 ) -> None:
     """Train the model, and leave it with the weights of the best epoch."""
     started, schedule = time.monotonic(), grounder.config.options.schedule

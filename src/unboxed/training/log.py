@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from unboxed.errors import RunError, plain_reason
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.progress import Report
 from unboxed.training.options import Logger
 
 __all__ = ["TrainingLog", "read_log", "require_logger"]
@@ -57,7 +58,7 @@ class TrainingLog:
         report: called with every entry.
     """
 
-    def __init__(self, run: Path, step: int, logger: Logger | None, report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, run: Path, step: int, logger: Logger | None, report: Report) -> None:
         _truncate(run / "log.jsonl", step)
         self._file = (run / "log.jsonl").open("a", encoding="utf-8")
         self._report = report

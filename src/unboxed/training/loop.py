@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from math import inf, isnan
@@ -19,6 +18,7 @@ from unboxed.recipes.members import Members
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
 from unboxed.runtime.devices import current_device
+from unboxed.runtime.progress import Report
 from unboxed.runtime.ranks import Ranks, sum_gradients
 from unboxed.runtime.seeds import seed_of
 from unboxed.runtime.threads import Prefetcher
@@ -46,7 +46,7 @@ def train(
     *,
     logger: Logger | None = None,
     step: StepOptions = StepOptions(),  # noqa: B008, a frozen value
-    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+    report: Report = lambda entry: None,
 ) -> dict[str, Any]:
     """Train `model` on the current device and leave the best epoch's weights in `run/model.safetensors`.
 
@@ -121,7 +121,7 @@ class _Training:
     def _checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
 
-    def run(self, logger: Logger | None, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    def run(self, logger: Logger | None, report: Report) -> dict[str, Any]:
         progress, schedule = self.progress, self.schedule
         first = self.ranks.is_first
         log = TrainingLog(self.folder, progress.step, logger, report) if first else None
