@@ -96,6 +96,19 @@ def test_a_verb_with_a_particle_may_modify_a_noun(expected: str) -> None:
     assert _bracketed(expected.replace("[", "").replace("]", "")) == expected
 
 
+def test_a_word_repeated_behind_a_preposition_modifies_a_noun_behind_an_article() -> None:
+    expected = "[A side by side comparison of two phones], [the face to face meeting], [two dogs] run [side] by [side]"
+    assert _bracketed(expected.replace("[", "").replace("]", "")) == expected
+    assert [head_noun("a side by side comparison"), head_noun("a step by step guide")] == ["comparison", "guide"]
+
+
+@pytest.mark.parametrize("caption", ["the man{0}s old hat", "the kids{0} toys", "it{0}s a dog{0}s leash"])
+def test_an_apostrophe_may_be_of_any_kind(caption: str) -> None:
+    plain = [(phrase.start, phrase.end) for phrase in noun_phrases(caption.format("'"))]
+    for apostrophe in ("\u2019", "\u02bc"):
+        assert [(phrase.start, phrase.end) for phrase in noun_phrases(caption.format(apostrophe))] == plain
+
+
 @pytest.mark.parametrize(
     "expected",
     [

@@ -12,7 +12,7 @@ from unboxed.text.word_roles import role_of
 
 __all__ = ["base_phrases"]
 
-_APOSTROPHES = ("'", "’")
+_APOSTROPHES = ("'", "’", "\u02bc")
 _TITLES = ("mr", "mrs", "ms", "dr", "st")
 _QUOTES = ('"', "“", "”")
 _MAX_WORDS = 40  # no phrase is longer; the limit keeps the time linear for a "caption" of a whole book

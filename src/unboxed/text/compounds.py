@@ -1,7 +1,7 @@
 """Compounds of a verb with a particle or with what it serves for: "a pop up tent", "two drinking glasses".
 
 Word by word they read as a verb with its object or its direction. A pair of words from a list, or a participle with a
-particle in front of a noun, decides.
+particle in front of a noun, decides. So do a word, a preposition and the word again: "a side by side comparison".
 """
 
 from __future__ import annotations
@@ -78,6 +78,11 @@ def compound_role(at: Context) -> Role | None:
         return _before_particle(at)
     if at.word in _WITH_PARTICLE and at.last_role is Role.MODIFIER and not at.has_noun:
         return _particle(at)
+    if at.determiner in lexicon.ARTICLES and not at.has_noun:
+        if at.next in lexicon.PREPOSITIONS and at.after_next == at.word:  # "a side by side comparison"
+            return Role.MODIFIER
+        if at.word in lexicon.PREPOSITIONS and at.last == at.next:
+            return Role.LINK
     return _serves_for(at) if at.next in _THINGS_FOR.get(at.word, ()) else None
 
 

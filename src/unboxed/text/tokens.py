@@ -27,6 +27,7 @@ _VERSION = 1
 
 # A run of letters and digits, with hyphens, apostrophes and stops inside it: "t-shirt", "man's", "3.5".
 _WORD = re.compile(r"[^\W_]+(?:[-'’.][^\W_]+)*", re.UNICODE)
+_LETTER_APOSTROPHE, _APOSTROPHE = "\u02bc", "’"  # Unicode has one that is a letter
 _SPACED = re.compile(r"\S+")
 
 
@@ -37,7 +38,8 @@ def words(text: str) -> tuple[Word, ...]:
         >>> [word.text for word in words("A man's T-shirt, blue.")]
         ["a", "man's", 't-shirt', 'blue']
     """
-    return tuple(Word(match.group().lower(), match.start(), match.end()) for match in _WORD.finditer(text))
+    found = _WORD.finditer(text.replace(_LETTER_APOSTROPHE, _APOSTROPHE))
+    return tuple(Word(match.group().lower(), match.start(), match.end()) for match in found)
 
 
 @dataclass(frozen=True)
