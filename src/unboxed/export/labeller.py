@@ -68,7 +68,7 @@ class Labeller:
             show(self.note)
 
     def grounded(
-        self, examples: Sequence[Example], progress: bool, record: PartRecord | None = None
+        self, examples: Sequence[Example], progress: bool = True, record: PartRecord | None = None
     ) -> Iterator[tuple[Example, Sequence[Grounding] | str]]:
         """The groundings of each image's captions, or why there are none, in the order of `examples`.
 

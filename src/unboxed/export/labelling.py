@@ -149,13 +149,12 @@ def label_part(
     options: LabelOptions,
     selection: SelectionOptions | None = None,
     *,
-    progress: bool = True,
     show: Show = print,
 ) -> tuple[Path, int, dict[str, str]]:
     """Ground the captions of a part of a dataset, for labels that are written when all parts are merged.
 
     Args:
-        data, run, out, options, selection, progress, show: as for `label_dataset`, for which `merge_lines` joins the
+        data, run, out, options, selection, show: as for `label_dataset`, for which `merge_lines` joins the
             files of all parts to the `NAME.groundings.jsonl` beside its output. `options.part` is the part.
 
     Returns:
@@ -177,7 +176,7 @@ def label_part(
     with file_lock(file, wait=options.wait, show=show):
         kept = _opened(file, run, options, rule)
         labeller = Labeller(Grounder.load(run), kept, options, show)
-        for example, outcome in labeller.grounded(examples, progress, record):
+        for example, outcome in labeller.grounded(examples, record=record):
             if isinstance(outcome, str):
                 skipped[example.image_id] = outcome
     return file, len(examples), skipped

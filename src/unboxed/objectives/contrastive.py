@@ -22,6 +22,8 @@ __all__ = [
     "word_npair",
 ]
 
+_SAME = 0.25  # overlap of the posteriors of two phrases that may mean the same thing
+
 
 def contrast(
     score_XY: torch.Tensor,
@@ -154,19 +156,18 @@ def word_npair(matched_BU: torch.Tensor, positive_BU: torch.Tensor) -> torch.Ten
 
 
 def intra_caption_contrast(
-    logit_CPR: torch.Tensor, posterior_CPR: torch.Tensor, phrase_mask_CP: torch.Tensor, *, same: float = 0.25
+    logit_CPR: torch.Tensor, posterior_CPR: torch.Tensor, phrase_mask_CP: torch.Tensor
 ) -> torch.Tensor:
     """Each phrase must fit what it attends to better than what the other phrases of its caption attend to.
 
     Symmetric cross-entropy of the phrases of a caption and their attended regions. What phrase p' attends to fits
-    phrase p by `Σ_r posterior[p', r] logit[p, r]`. Not from a paper.
+    phrase p by `Σ_r posterior[p', r] logit[p, r]`. Two phrases whose posteriors overlap by more than a quarter (the sum
+    of minima, in [0, 1]) may mean the same thing and are not contrasted. Not from a paper.
 
     Args:
         logit_CPR: each phrase's scores of the regions of its image; anything finite at padded regions.
         posterior_CPR: each phrase's distribution over regions; 0 at padded regions. It gets no gradient.
         phrase_mask_CP: True for real phrases.
-        same: two phrases whose posteriors overlap by more than this (the sum of minima, in [0, 1]) may mean the same
-            thing and are not contrasted.
 
     Returns:
         A scalar >= 0; 0 with a gradient where no caption has two phrases to contrast.
@@ -176,7 +177,7 @@ def intra_caption_contrast(
     overlap_CPP = torch.minimum(posterior_CPR[:, :, None], posterior_CPR[:, None]).sum(dim=-1)
     itself_PP = torch.eye(fit_CPP.shape[1], dtype=torch.bool, device=fit_CPP.device)
     real_CPP = phrase_mask_CP[:, :, None] & phrase_mask_CP[:, None]
-    allowed_CPP = (real_CPP & (overlap_CPP <= same)) | itself_PP
+    allowed_CPP = (real_CPP & (overlap_CPP <= _SAME)) | itself_PP
     counts_CP = phrase_mask_CP & (allowed_CPP & ~itself_PP).any(dim=-1)
     masked_CPP = fit_CPP.masked_fill(~allowed_CPP, float("-inf"))
     diagonals = [masked_CPP.log_softmax(dim=dim).diagonal(dim1=1, dim2=2) for dim in (1, 2)]

@@ -32,6 +32,7 @@ __all__ = ["TrainingPicture", "draw_training_picture", "main", "train"]
 _REACH = ((0, 26), (26, 60), (60, 120), (120, 10_000))
 _KINDS = tuple(KINDS)
 _CHECK = 200
+_DESCRIBED, _PROPOSED = 20, 40  # boxes of a picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +147,13 @@ class _DetectorLoss:
         image, cell_, label = (torch.from_numpy(np.concatenate(x)) for x in (images, cells, labels))
         return image, cell_, torch.from_numpy(np.concatenate(gold)), label
 
-    def _description(
-        self, samples: list[TrainingPicture], features: Tensor, rng: np.random.Generator, count: int = 20
-    ) -> Tensor:
-        """The loss of kinds and attributes, predicted from the mean features of up to `count` shifted boxes each."""
-        boxes = torch.zeros(len(samples), count, 4)
-        kinds = torch.full((len(samples), count), -100)
-        attributes = torch.zeros(len(samples), count, len(self.attributes))
+    def _description(self, samples: list[TrainingPicture], features: Tensor, rng: np.random.Generator) -> Tensor:
+        """The loss of kinds and attributes, predicted from the mean features of up to 20 shifted boxes each."""
+        boxes = torch.zeros(len(samples), _DESCRIBED, 4)
+        kinds = torch.full((len(samples), _DESCRIBED), -100)
+        attributes = torch.zeros(len(samples), _DESCRIBED, len(self.attributes))
         for b, picture in enumerate(samples):
-            for m, k in enumerate(rng.permutation(len(picture.boxes))[:count].tolist()):
+            for m, k in enumerate(rng.permutation(len(picture.boxes))[:_DESCRIBED].tolist()):
                 box = picture.boxes[k]
                 size = np.tile(box[2:] - box[:2], 2)
                 boxes[b, m] = torch.from_numpy(box + size * rng.uniform(-0.08, 0.08, 4).astype(np.float32))
@@ -200,8 +199,8 @@ def train(seed: int, pictures: int, steps: int, batch: int = 8) -> SceneDetector
     return trained
 
 
-def proposal_recall(network: SceneDetector, seed: int, first: int, count: int, top: int = 40) -> float:
-    """Percentage of things of new pictures that one of the best `top` boxes overlaps with an IoU of 0.5 or more."""
+def proposal_recall(network: SceneDetector, seed: int, first: int, count: int) -> float:
+    """Percentage of things of new pictures that one of the best 40 boxes overlaps with an IoU of 0.5 or more."""
     found = total = 0
     with torch.inference_mode():
         for number in range(first, first + count):
@@ -211,7 +210,7 @@ def proposal_recall(network: SceneDetector, seed: int, first: int, count: int, t
             score = torch.sigmoid(logits[0]).amax(1).numpy()
             best = np.argsort(-score, kind="stable")[:300]
             candidates = boxes[0].numpy()[best].clip(0, INPUT)
-            keep = box_arithmetic.nms(candidates, score[best], 0.6)[:top]
+            keep = box_arithmetic.nms(candidates, score[best], 0.6)[:_PROPOSED]
             overlap = box_arithmetic.iou(picture.boxes, candidates[keep])
             found += int((overlap.max(axis=1) >= 0.5).sum())
             total += len(picture.boxes)
