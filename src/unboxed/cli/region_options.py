@@ -55,8 +55,7 @@ class ExtractionOptions:
     """Store features and class probabilities in 8 bits, with a scale for each region and kind of feature."""
 
     def __post_init__(self) -> None:
-        if self.workers is not None:
-            require_workers(self.workers, RegionsError)
+        require_workers(self.workers, RegionsError)
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,6 @@ class LabelOptions:
 
     def __post_init__(self) -> None:
         accept_strings(self)
-        if self.workers is not None:
-            require_workers(self.workers, ExportError)
+        require_workers(self.workers, ExportError)
         if self.engine == "ray" and self.regions is not None:
             raise ExportError("--engine ray finds regions, and --regions has them already; leave out one of the two.")

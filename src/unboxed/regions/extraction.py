@@ -161,8 +161,7 @@ def _outcomes(
     extractor: RegionExtractor | None,
 ) -> Generator[Outcome, None, None]:
     if workers is None or isinstance(workers, int):
-        if workers is not None:
-            require_workers(workers, RegionsError)
+        require_workers(workers, RegionsError)
         worker = _Worker(store, device, extractor, cached=len(wanted) <= _CACHED_IMAGES)
         return ordered_map(worker, wanted, workers or available_cores())
     return workers.outcomes(store, wanted, device or current_device().name)

@@ -47,6 +47,7 @@ def require_literal(name: str, value: object, literal: Any, error: type[Exceptio
         raise error(f"{name} is one of {get_args(literal)}, not {value!r}.")
 
 
-def require_workers(workers: int, error: type[UnboxedError] = UnboxedError) -> None:
-    """Raise an error for fewer than one worker, or more than 1,024; see `require_count`."""
-    require_count("workers", workers, most=_WORKERS, error=error)
+def require_workers(workers: int | None, error: type[UnboxedError] = UnboxedError) -> None:
+    """Raise an error for fewer than one worker, or more than 1,024; see `require_count`. None is any number."""
+    if workers is not None:
+        require_count("workers", workers, most=_WORKERS, error=error)

@@ -40,8 +40,7 @@ class IndexOptions:
 
     def __post_init__(self) -> None:
         accept_strings(self)
-        if self.workers is not None:
-            require_workers(self.workers, SearchError)
+        require_workers(self.workers, SearchError)
 
 
 @dataclass(frozen=True)
