@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,20 @@ from unboxed.boxes import tensor_iou
 from unboxed.objectives import caption_image_infonce, distillation
 from unboxed.recipes import DistillationConfig
 from unboxed.text.recurrent import RecurrentEncoder
-from unboxed.text.settings import TextConfig
 from unboxed.text.tokens import UNKNOWN_ID
+
+from .steps import captions_of, images_of, losses, paper, untrained
 
 TEMPERATURES = {"ckd_80": 2.0, "ckd_545": 1.0}
 """Of the teacher. With 545 classes it subtracts the mean, of which a softmax does not depend."""
+
+NAMES = {
+    f"weight_{owner}_{layer}_{kind}": f"{module}.map.{number}.{parameter}"
+    for owner, module in (("region", "region"), ("phrase", "query"))
+    for layer, number in (("hidden", 0), ("output", 2))
+    for kind, parameter in (("kernel", "weight"), ("bias", "bias"))
+}
+"""The networks' parameters by the names of the fixtures."""
 
 
 def transposed(kernel_or_bias: torch.Tensor) -> torch.Tensor:
@@ -33,9 +43,7 @@ def phrase_encoder(fixture: Any) -> tuple[RecurrentEncoder, torch.Tensor, torch.
     """
     vectors_CPLE, known_CPL = fixture["in_word_vectors"], fixture["in_word_is_known"]
     phrases, width = vectors_CPLE.shape[1], vectors_CPLE.shape[3]
-    settings = TextConfig(
-        cell="lstm", bidirectional=False, word_state="mean", phrase_reads="phrase", phrase_pooling="max"
-    )
+    settings = paper("ckd").text_encoder
     encoder = RecurrentEncoder(UNKNOWN_ID + 1 + known_CPL.numel(), width, width, settings=settings).double()
     kernel, bias = fixture["weight_lstm_kernel"].T, fixture["weight_lstm_bias"]
     with torch.no_grad():
@@ -69,13 +77,7 @@ def check_iou(fixture: Any) -> None:
 def test_contrast_distillation_and_gradients(golden: Callable[[str], Any], name: str) -> None:
     fixture = golden(name)
     model = BestRegion(24, 20, joint_width=16, hidden_width=32, scale=2.0, score="sum").double()
-    names = {
-        f"weight_{owner}_{layer}_{kind}": f"{module}.map.{number}.{parameter}"
-        for owner, module in (("region", "region"), ("phrase", "query"))
-        for layer, number in (("hidden", 0), ("output", 2))
-        for kind, parameter in (("kernel", "weight"), ("bias", "bias"))
-    }
-    state = {parameter: transposed(fixture[array]) for array, parameter in names.items()}
+    state = {parameter: transposed(fixture[array]) for array, parameter in NAMES.items()}
     model.load_state_dict(state | {"log_scale": model.log_scale})
     encoder, tokens_CW, phrase_CPW = phrase_encoder(fixture)
     features_BRV = fixture["in_region_features"].requires_grad_()
@@ -126,8 +128,8 @@ def test_contrast_distillation_and_gradients(golden: Callable[[str], Any], name:
         },
     )
     total, lstm = sentence + 2.001 * loss, encoder.network
-    gradients = torch.autograd.grad(total, [model.get_parameter(n) for n in names.values()], retain_graph=True)
-    for array, gradient in zip(names, gradients, strict=True):
+    gradients = torch.autograd.grad(total, [model.get_parameter(n) for n in NAMES.values()], retain_graph=True)
+    for array, gradient in zip(NAMES, gradients, strict=True):
         fixture.check(f"grad_total_loss_wrt_{array}", transposed(gradient))
     inputs, states, bias = torch.autograd.grad(total, [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0])
     fixture.check("grad_total_loss_wrt_weight_lstm_kernel", reordered(torch.cat([inputs, states], dim=1)).T)
@@ -171,3 +173,30 @@ def test_the_weight_of_the_distillation_grows_in_stairs(golden: Callable[[str], 
     options = DistillationConfig(distillation=3, ramp="stairs", ramp_steps=500)
     fixture.check("out_weight", np.array([options.weight_at(int(step)) for step in fixture["in_step"]]))
     fixture.assert_complete(["out_iou", "out_right"])  # in test_boxes.py
+
+
+@pytest.mark.parametrize("name", TEMPERATURES)
+def test_a_step_of_the_recipe_has_the_losses_of_the_original(golden: Callable[[str], Any], name: str) -> None:
+    fixture = golden(name)
+    options = paper("ckd", joint_width=16, perceptron_width=32, embedding_width=20, hidden_width=20)
+    teaching = replace(options.distillation, teacher_temperature=TEMPERATURES[name])
+    model = untrained(replace(options, distillation=teaching), 24)
+    state = {parameter: transposed(fixture[array]) for array, parameter in NAMES.items()}
+    model.aligner.load_state_dict(state, strict=False)
+    model.text, tokens_CW, phrase_CPW = phrase_encoder(fixture)
+    # The prior of a phrase is the probability of its class, which is a column of its own; 7 others are of the prior.
+    probability_CPR = fixture["in_class_probability"]
+    count, phrases, regions = probability_CPR.shape
+    affinity_CPE = torch.zeros(count, phrases, count * phrases + 7, dtype=torch.double)
+    class_score_BRE = torch.zeros(count, regions, count * phrases + 7, dtype=torch.double)
+    for c, probability_PR in enumerate(probability_CPR):
+        columns = slice(c * phrases, (c + 1) * phrases)
+        affinity_CPE[c, :, columns], class_score_BRE[c, :, columns] = torch.eye(phrases), probability_PR.T
+    phrase_CPW &= fixture["in_word_is_known"].any(dim=-1)[..., None]
+    edges_BR4 = fixture["in_boxes"] / torch.tensor([640, 480, 640, 480])
+    images = images_of(fixture["in_region_features"], edges_BR4=edges_BR4, class_score_BRE=class_score_BRE)
+    captions = captions_of(tokens_CW, tokens_CW > 0, phrase_CPW=phrase_CPW, affinity_CPE=affinity_CPE)
+    found = losses(model, images, captions, step=1000)
+    fixture.check("out_sentence_loss", found["sentence"])
+    fixture.check("out_distillation_loss", found["distillation"] / 2.001)
+    fixture.check("out_total_loss", found["loss"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -13,6 +14,8 @@ from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import ProjectedQueries, ProjectedRegions
 from unboxed.objectives import triplet_loss
 from unboxed.text import RecurrentEncoder, TextConfig
+
+from .steps import captions_of, images_of, losses, paper, untrained
 
 
 def load(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
@@ -87,17 +90,23 @@ MEASURES = {
 MARGINS = {"": 0.2, "_margin005": 0.05}
 
 
-def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None:
-    fixture = golden("vsepp")
-    image_BV, tokens_CW = fixture["in_image"].requires_grad_(), fixture["in_tokens"]
-    one_B1 = torch.ones(len(image_BV), 1, dtype=torch.bool)
-    mask_CW = torch.arange(tokens_CW.shape[1]) < fixture["in_caption_lengths"][:, None]
-    text = RecurrentEncoder(50, 24, 32, settings=TextConfig(bidirectional=False, word_state="mean")).double()
+def vsepp_text(fixture: Any) -> tuple[RecurrentEncoder, dict[str, str]]:
+    """The text encoder with the recorded weights, and the names of its parameters by those of the fixture."""
+    text = RecurrentEncoder(50, 24, 32, settings=paper("vse").text_encoder).double()
     names = {"weight_word_embedding": "embedding.weight"}
     for part, name in (("input", "ih"), ("state", "hh")):
         for weight in ("weight", "bias"):
             names[f"weight_gru_{part}_{weight}"] = f"gru.{weight}_{name}_l0"
     load(text, {name: fixture[array] for array, name in names.items()})
+    return text, names
+
+
+def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None:
+    fixture = golden("vsepp")
+    image_BV, tokens_CW = fixture["in_image"].requires_grad_(), fixture["in_tokens"]
+    one_B1 = torch.ones(len(image_BV), 1, dtype=torch.bool)
+    mask_CW = torch.arange(tokens_CW.shape[1]) < fixture["in_caption_lengths"][:, None]
+    text, names = vsepp_text(fixture)
     for kind, settings in MEASURES.items():
         model = PooledEmbedding(40, None, 32, settings).double()
         load(model.region_map, {name: fixture[f"weight_image_map_{name}"] for name in ("weight", "bias")})
@@ -125,3 +134,24 @@ def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None
                     named = {f"grad_loss_{name}_{kind}_wrt_{leaf}": tensor for leaf, tensor in leaves.items()}
                     fixture.check_gradients(loss, named)
     fixture.assert_complete()
+
+
+VSE_OPTIONS: dict[str, dict[str, Any]] = {
+    "cosine": {},
+    "cosine_no_imgnorm": {"imgnorm": False},
+    "order": {"measure": "order", "use_abs": True},
+}
+
+
+@pytest.mark.parametrize("negatives", ["max", "sum"])
+@pytest.mark.parametrize("kind", VSE_OPTIONS)
+def test_a_step_of_vse_has_the_loss_of_the_original(golden: Callable[[str], Any], kind: str, negatives: str) -> None:
+    fixture = golden("vsepp")
+    widths = {"joint_width": 32, "hidden_width": 32, "embedding_width": 24}
+    model = untrained(paper("vse", **widths, warm_up=float(negatives == "sum"), **VSE_OPTIONS[kind]), 40)
+    model.text, _ = vsepp_text(fixture)
+    load(model.aligner.region_map, {name: fixture[f"weight_image_map_{name}"] for name in ("weight", "bias")})
+    tokens_CW = fixture["in_tokens"]
+    mask_CW = torch.arange(tokens_CW.shape[1]) < fixture["in_caption_lengths"][:, None]
+    found = losses(model, images_of(fixture["in_image"][:, None]), captions_of(tokens_CW, mask_CW))
+    fixture.check(f"out_loss_{negatives}_{kind}", found["loss"])

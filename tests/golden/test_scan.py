@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from unboxed.attention import Alignment, AttentionScorer, CrossAttention, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import attend, focal_mask
 from unboxed.attention.normalize import l2_normalize
-from unboxed.attention.scan import pair_cosines
+from unboxed.attention.scan import ProjectedRegions, pair_cosines
 from unboxed.objectives import triplet_loss
+
+from .steps import RecordedWords, captions_of, images_of, losses, paper, untrained
 
 NORMS: tuple[Any, ...] = ("clipped_l2norm", "l2norm", "clipped", "no_norm", "softmax")
 AGGREGATIONS: dict[str, Any] = {"LogSumExp": "lse", "Mean": "mean", "Max": "max", "Sum": "sum"}
@@ -177,3 +180,32 @@ def test_pfan_scores_bonus_losses_and_gradients_are_the_originals(golden: Callab
     fixture.check("out_attention_t2i", attention_QR.T)
     fixture.check("out_largest_attention_t2i", attention_QR.amax(dim=1))
     fixture.assert_complete()
+
+
+STEPS: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "SCAN t2i mean": ("scan", {}, "scan_t2i", "clipped_l2norm_Mean"),
+    "SCAN t2i lse": ("scan", {"aggregation": "lse"}, "scan_t2i", "clipped_l2norm_LogSumExp"),
+    "SCAN i2t mean": ("scan", {"direction": "i2t"}, "scan_i2t", "clipped_l2norm_Mean"),
+    "SCAN i2t lse": ("scan", {"direction": "i2t", "aggregation": "lse"}, "scan_i2t", "clipped_l2norm_LogSumExp"),
+    "BFAN equal": ("bfan", {}, "bfan", "equal"),
+    "BFAN prob": ("bfan", {"focal": "prob"}, "bfan", "prob"),
+    "PFAN t2i": ("pfan", {}, "pfan_score", "t2i_Mean"),
+    "PFAN i2t": ("pfan", {"direction": "i2t"}, "pfan_score", "i2t_Mean"),
+}
+
+
+@pytest.mark.parametrize("negatives", ["max", "sum"])
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_of_the_recipe_has_the_loss_of_the_original(
+    golden: Callable[[str], Any], name: str, negatives: str
+) -> None:
+    recipe, changed, inputs, array = STEPS[name]
+    fixture, recorded = golden(inputs), golden(f"{inputs}_loss" if recipe == "scan" else inputs)
+    options = paper(recipe, joint_width=64, hidden_width=64, warm_up=float(negatives == "sum"), **changed)
+    model = untrained(options, 64)
+    model.text = RecordedWords(fixture["in_captions"])  # type: ignore[assignment]
+    model.aligner.region_encoder = ProjectedRegions(64, 64)  # in PFAN's place too, whose own is in test_encoders.py
+    model.aligner.region_encoder.map = nn.Identity()
+    mask_CW = torch.arange(fixture["in_captions"].shape[1]) < fixture["in_caption_lengths"][:, None]
+    found = losses(model, images_of(fixture["in_images"]), captions_of(mask_CW.long(), mask_CW))
+    recorded.check(f"out_loss_{negatives}_{array}", found["loss"])

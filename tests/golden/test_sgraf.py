@@ -12,6 +12,8 @@ from torch import nn
 from unboxed.attention import ReasoningSettings, SimilarityReasoning
 from unboxed.objectives import triplet_loss
 
+from .steps import RecordedWords, captions_of, images_of, losses, paper, untrained
+
 KINDS: dict[str, Literal["graph", "filter"]] = {"sgr": "graph", "saf": "filter"}
 MODULES = {
     **{f"image_{part}": f"whole_image.{part}" for part in ("local_norm", "whole_norm")},
@@ -112,3 +114,16 @@ def test_scores_with_one_channel_for_all_regions(golden: Callable[[str], Any], k
     fixture.check("out_loss_sum", results.loss("all"))
     fixture.check("out_loss_max", results.loss("hardest"))
     fixture.assert_complete()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_of_the_recipe_has_the_loss_of_the_original(golden: Callable[[str], Any], kind: str) -> None:
+    inputs = golden(f"{kind}_eval")
+    options = paper(kind, joint_width=64, hidden_width=64, similarity_width=16, reasoning_dropout=0.0)
+    model = untrained(options, 64)
+    model.text = RecordedWords(inputs["in_captions"])  # type: ignore[assignment]
+    model.aligner.load_state_dict(released_model(kind, inputs, channels=36).state_dict(), strict=False)
+    model.aligner.region_encoder.map = nn.Identity()
+    mask_CW = torch.arange(inputs["in_captions"].shape[1]) < inputs["in_caption_lengths"][:, None]
+    found = losses(model, images_of(inputs["in_images"]), captions_of(mask_CW.long(), mask_CW))
+    golden(f"{kind}_train").check("out_loss_max", found["loss"])
