@@ -12,7 +12,7 @@ from unboxed.negatives import build
 from unboxed.negatives.base import CaptionNouns, Negatives
 from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.negatives.masked_lm import MaskedLMSettings, train_masked_lm
-from unboxed.negatives.substitution import LanguageModelWords, RandomWords
+from unboxed.negatives.substitution import LanguageModelWords, RandomWords, SubstitutionSettings
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption
 
@@ -33,6 +33,16 @@ def test_random_negatives_are_those_of_random_words_and_are_kept(captions: list[
     assert np.array_equal(made.candidates, RandomWords(seed=5).find(nouns).candidates)
     assert Negatives.load(file).fingerprint == made.fingerprint == RandomWords(seed=5).fingerprint(nouns)
     assert make_negatives("none", captions, IMAGES, file) is None
+
+
+def test_nouns_of_other_captions_of_the_image_are_substitutes_where_the_settings_say_so(
+    captions: list[Caption],
+) -> None:
+    of_one_image = ["a"] * 4
+    for seen in (False, True):
+        settings = SubstitutionSettings(exclude_seen=not seen)
+        made = make_negatives("random", captions, of_one_image, settings=settings)
+        assert made is not None and bool(made.substitutions(0)) == seen
 
 
 def test_without_a_language_model_a_small_one_is_trained_once(

@@ -16,6 +16,7 @@ from unboxed.errors import RegionsError, RunError
 from unboxed.evaluation import pair_scores as score_pairs_module
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
+from unboxed.negatives.base import Negatives
 from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
@@ -245,6 +246,15 @@ def test_two_recipes_with_the_same_seed_and_words_begin_with_the_same_negatives(
     assert [path.name for path in sorted((tmp_path / "cache").glob("*.safetensors"))] == [
         "negatives-random-0.safetensors"
     ]
+
+
+def test_nouns_of_other_captions_are_negatives_where_the_options_say_so(tiny_world: World, tmp_path: Path) -> None:
+    fingerprints = set()
+    for seen in (False, True):
+        options = InfoGround(negatives="random", negative_seen=seen, schedule=BRIEF, **SMALL)  # type: ignore[arg-type]
+        _fit("infoground", options, tiny_world, tmp_path / str(seen))
+        fingerprints.add(Negatives.load(tmp_path / str(seen) / "negatives.safetensors").fingerprint)
+    assert len(fingerprints) == 2
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def make_negatives(
     *,
     language_model: str | Path | None = None,
     seed: int = 0,
-    digits: int | None = None,
+    settings: SubstitutionSettings | None = None,
     show: Show = lambda line: None,
 ) -> Negatives | None:
     """The negatives of C captions, from `file` when it holds them already; else found, and saved to it.
@@ -36,7 +36,7 @@ def make_negatives(
         file: where they are kept; None keeps them nowhere.
         language_model: folder or hub name of a pretrained masked language model for `lm`; None trains a small one.
         seed: of the random nouns, or of the small model's training.
-        digits: see `SubstitutionSettings`; for `lm`.
+        settings: how substitutes are chosen; of the kind `random`, `exclude_seen` alone counts.
         show: called with a line of text before anything that takes long.
 
     Returns:
@@ -44,13 +44,14 @@ def make_negatives(
     """
     if kind == "none":
         return None
+    settings = settings if settings is not None else SubstitutionSettings()
     nouns = CaptionNouns.from_captions(captions, image_ids)
     source: NegativeSource
     if kind == "random":
-        source = RandomWords(seed=seed)
+        source = RandomWords(exclude_seen=settings.exclude_seen, seed=seed)
     else:
         model = MaskedLMSettings(seed=seed) if language_model is None else TransformersLM.load(language_model)
-        source = LanguageModelWords(model, SubstitutionSettings(digits=digits))
+        source = LanguageModelWords(model, settings)
     if file is not None and (kept := _kept(file, source.fingerprint(nouns))) is not None:
         return kept
     if kind == "lm" and language_model is None:

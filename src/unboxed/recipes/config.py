@@ -120,6 +120,8 @@ class RecipeConfig:
         negative_nouns: the noun of a caption that is replaced is `sampled` in every epoch, or `fixed` (InfoGround).
         negative_digits: digits to which the language model's ranking of substitutes is rounded (InfoGround's code: 3);
             None: not rounded.
+        negative_seen: nouns that another caption of the image contains replace a noun too (InfoGround), although they
+            may be true of the image.
         negative_weight: weight of this contrast.
         prior: `semantic` multiplies the learned attention with the semantic prior (class names compared with phrases),
             to the power `prior_weight` of the ranking; `none` does not. `clip:MODEL` is the semantic prior which also
@@ -168,6 +170,7 @@ class RecipeConfig:
     negative_count: int = 10
     negative_nouns: Literal["sampled", "fixed"] = "sampled"
     negative_digits: int | None = None
+    negative_seen: bool = False
     negative_weight: float = 1.0
     prior: str = "none"
     semantic: PriorSettings = field(default_factory=PriorSettings)

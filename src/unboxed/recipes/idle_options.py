@@ -40,7 +40,7 @@ _NO_RANKING = "in npair, which reads boxes off a heat map (--thresholds) and ran
 
 _RULES = (
     _Rule(
-        ("negative_count", "negative_nouns", "negative_digits", "negative_weight"),
+        ("negative_count", "negative_nouns", "negative_digits", "negative_seen", "negative_weight"),
         lambda o: o["negatives"] != "none",
         "without --negatives random or lm",
     ),

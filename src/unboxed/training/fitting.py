@@ -18,6 +18,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import load_weights, save_weights
 from unboxed.negatives.build import make_negatives, negatives_file_name
+from unboxed.negatives.substitution import SubstitutionSettings
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
@@ -324,7 +325,7 @@ def _find_negatives(options: RecipeConfig, settings: FitSettings, training: Spli
             file,
             language_model=settings.language_model,
             seed=options.schedule.seed,
-            digits=options.negative_digits,
+            settings=SubstitutionSettings(digits=options.negative_digits, exclude_seen=not options.negative_seen),
             show=show,
         )
     training.negative_count = options.negative_count
