@@ -57,9 +57,6 @@ def fit_by_default(
         show=show,
         report=TrainingProgress(),
     )
-    show(f"Run: {settings.out}. Next:")
-    for command in _next_commands(settings.data, settings.out):
-        show(f"  {command}")
     if json:
         print_json(_trained(settings.out, run))
 
@@ -80,31 +77,6 @@ def _trained(out: Path, run: Grounder) -> dict[str, Any]:
         if name in config.facts
     }
     return {"run": str(out), "recipe": config.recipe, "epochs": config.options.schedule.epochs, **facts}
-
-
-def _next_commands(data: Path, run: Path) -> list[str]:
-    from unboxed.data.readers.archives import names_archives
-
-    packed = names_archives(data)  # an index and the list of the studio need files
-    shown = None if packed else _captioned_image(data)
-    return [
-        *([] if shown is None else [to_call("ground", run, *shown, "--save", "boxed.png")]),
-        *([] if packed else [to_call("index", run, data, "--out", "index")]),
-        to_call("label", data, "--run", run, "--out", "coco.json", "--review", "review.html"),
-        to_call("studio", run, *(() if packed else ("--images", data))),
-    ]
-
-
-def _captioned_image(data: Path) -> tuple[Path, str] | None:
-    """An image of the data with its shortest caption, of `val` where there is one; None without image files."""
-    from unboxed.data.dataset import load_dataset
-
-    dataset = load_dataset(data)
-    split = dataset.find_split("val") or dataset.find_split("train")
-    for example in dataset.split(split).examples if split is not None else ():
-        if example.path.is_file():
-            return example.path, " ".join(min((caption.text for caption in example.captions), key=len).split())
-    return None
 
 
 _RECIPE_ARGUMENTS = """

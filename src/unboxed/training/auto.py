@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from unboxed.data.dataset import load_dataset
 from unboxed.data.image_files import skipped_lines
+from unboxed.data.readers.archives import names_archives
 from unboxed.errors import RunError
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract
@@ -14,7 +17,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.locks import waiting
-from unboxed.runtime.progress import Report, Show, counted
+from unboxed.runtime.progress import Report, Show, counted, to_call
 from unboxed.training.corrected_boxes import Corrections
 from unboxed.training.defaults import default_recipe, default_regions
 from unboxed.training.fitting import fit
@@ -23,6 +26,7 @@ from unboxed.training.log import require_logger
 from unboxed.training.options import FitSettings
 from unboxed.training.resuming import require_free, two_stores
 from unboxed.training.splits import sample_images, training_and_validation
+from unboxed.types import Example
 
 __all__ = ["default_fit"]
 
@@ -45,7 +49,7 @@ def default_fit(
         epochs: passes over all captions; None: chosen by the number of images.
         seed: of all random numbers in training.
         corrections: boxes that people corrected, as for `fit`.
-        show: called with a line of text at every stage.
+        show: called with a line of text at every stage, and with commands to go on with.
         report: called with every entry of the training log.
 
     Raises:
@@ -79,4 +83,21 @@ def default_fit(
     name, options = default_recipe(named, len(training.examples), epochs, seed)
     why = "the regions have class names" if named else "the regions have no class names"
     show(f"Recipe: {name}, {counted(options.schedule.epochs, 'epoch')}, because {why}")
-    return fit(name, options, settings, corrections=corrections, show=show, report=report)
+    run = fit(name, options, settings, corrections=corrections, show=show, report=report)
+    show(f"Run: {settings.out}. Next:")
+    for command in _next_commands(settings.data, settings.out, validation.examples):
+        show(f"  {command}")
+    return run
+
+
+def _next_commands(data: Path, run: Path, examples: Sequence[Example]) -> Iterator[str]:
+    """What to do with a run; the first of the examples whose image is a file is grounded, with its shortest caption."""
+    packed = names_archives(data)  # an index and the list of the studio need files
+    shown = next((example for example in examples if not packed and example.path.is_file()), None)
+    if shown is not None:
+        caption = " ".join(min((caption.text for caption in shown.captions), key=len).split())
+        yield to_call("ground", run, shown.path, caption, "--save", "boxed.png")
+    if not packed:
+        yield to_call("index", run, data, "--out", "index")
+    yield to_call("label", data, "--run", run, "--out", "coco.json", "--review", "review.html")
+    yield to_call("studio", run, *(() if packed else ("--images", data)))
