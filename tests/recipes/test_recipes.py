@@ -118,6 +118,13 @@ def test_a_score_of_a_pair_does_not_depend_on_the_rest_of_the_batch(trained: Pat
         np.testing.assert_allclose(grounder.score([regions[b]], [captions[c]])[0, 0], score_BC[b, c], atol=1e-5)
 
 
+def test_options_that_leave_no_loss_are_refused_before_anything_is_written(tiny_world: World, tmp_path: Path) -> None:
+    options = _small("ckd", sentence_weight=0.0, phrase_weight=0.0, distillation=DistillationConfig())
+    with pytest.raises(RunError, match="no loss to train with: all weights are 0"):
+        _fit("ckd", options, tiny_world, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.*"))
+
+
 def test_the_bare_cosine_is_taught_where_there_is_one(tiny_world: World, tmp_path: Path) -> None:
     teaching = DistillationConfig(distillation=3, student="cosine", ramp="stairs", ramp_steps=1, neighbours=8)
     _fit("ckd", _small("ckd", distillation=teaching), tiny_world, tmp_path / "run")

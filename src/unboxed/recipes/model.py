@@ -11,6 +11,7 @@ from torch import nn
 from unboxed.attention.base import Aligner, Alignment, RegionEmbeddings
 from unboxed.attention.chunks import in_chunks, rows_in_chunks
 from unboxed.attention.normalize import Standardize
+from unboxed.errors import RunError
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
 from unboxed.objectives.corrections import right_regions
 from unboxed.objectives.distill import distillation
@@ -199,7 +200,11 @@ class MatchingModel(nn.Module):
         return ImageEmbeddings(RegionEmbeddings(tuple(tensors), mask_BR), class_score_BRE)
 
     def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
-        """The total under `loss`, and its parts, weighted, by name."""
+        """The total under `loss`, and its parts, weighted, by name.
+
+        Raises:
+            RunError: the options give no loss a weight.
+        """
         return self._losses(self.pairs(batch, training_step))
 
     def loss_and_scores(
@@ -233,6 +238,8 @@ class MatchingModel(nn.Module):
             )
         if batch.right_CPR is not None:
             parts["corrections"] = right_regions(pairs.paired_logit_CPR, batch.right_CPR)
+        if not parts:
+            raise RunError("There is no loss to train with: all weights are 0; give one of them a value above 0.")
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def _negative_words(self, pairs: Pairs) -> torch.Tensor:
