@@ -14,6 +14,7 @@ from unboxed import Grounder
 from unboxed.attention import QueryEmbeddings, RegionEmbeddings
 from unboxed.convert import ConvertSettings, convert, infoground
 from unboxed.convert.checkpoint import Checkpoint
+from unboxed.errors import ModelError
 from unboxed.recipes import InfoGround
 from unboxed.recipes.model import MatchingModel
 
@@ -133,16 +134,22 @@ for part, name in (("query", "graph_query_w"), ("key", "graph_key_w"), ("value",
     SGRAF_LAYERS |= {f"step{n}_{part}_map": f"SGR_module.{n}.{name}" for n in range(3)}
 
 
-@pytest.mark.parametrize("counted", [True, False])
-@pytest.mark.parametrize("kind", ["sgr", "saf"])
-@torch.no_grad()
-def test_sgraf_scores(tmp_path: Path, kind: str, counted: bool) -> None:
-    fixture = Golden(f"{kind}_eval")
+def sgraf_state(fixture: Golden) -> dict[str, torch.Tensor]:
+    """The recorded weights by their names in the original."""
     state = {}
     for array in fixture.arrays:
         if array.startswith("weight_"):
             layer = next(name for name in SGRAF_LAYERS if array.startswith(f"weight_{name}_"))
             state[f"{SGRAF_LAYERS[layer]}.{array.removeprefix(f'weight_{layer}_')}"] = fixture[array].float()
+    return state
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("kind", ["sgr", "saf"])
+@torch.no_grad()
+def test_sgraf_scores(tmp_path: Path, kind: str, counted: bool) -> None:
+    fixture = Golden(f"{kind}_eval")
+    state = sgraf_state(fixture)
     if counted:  # PyTorch counts batches since 0.4.1
         state |= {name.replace("running_mean", "num_batches_tracked"): torch.tensor(7) for name in state
                   if name.endswith("running_mean")}  # fmt: skip
@@ -154,6 +161,20 @@ def test_sgraf_scores(tmp_path: Path, kind: str, counted: bool) -> None:
     fixture.check("out_whole_image", images.tensors[1][:, 0])
     fixture.check("out_whole_caption", captions.tensors[1][:, 0])
     fixture.check("out_score", grounder.model.aligner.scores(images, captions))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("v_global_w.embedding_local.1.running_var", -torch.ones(36), "running_var has negative values"),
+        ("SGR_module.1.graph_key_w.bias", torch.ones(17), r"graph_key_w.bias has the shape \[17\] instead of \[16\]"),
+    ],
+)
+def test_damaged_tensors_of_sgraf_are_named(tmp_path: Path, name: str, value: torch.Tensor, message: str) -> None:
+    regions, _ = identity_parts()
+    parts = [regions, text_state(50, 8, 64, gru="cap_rnn"), {**sgraf_state(Golden("sgr_eval")), name: value}]
+    with pytest.raises(ModelError, match=message):
+        converted(tmp_path, parts, SGRAF_OPTIONS)
 
 
 VSEPP = {

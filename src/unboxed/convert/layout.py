@@ -50,8 +50,8 @@ def checked(
     """`tensors` in single precision, where they are exactly those that `names` lists, and those `without_effect`.
 
     Raises:
-        ModelError: tensors that are missing or left over, the weight of a layer that is no matrix, or numbers that are
-            not finite.
+        ModelError: tensors that are missing or left over, the weight of a layer that is no matrix, numbers that are not
+            finite, or variances below 0.
     """
     check_names(checkpoint.path, tensors, {*names.values(), *without_effect}, original)
     single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
@@ -60,6 +60,8 @@ def checked(
             raise ModelError(f"{checkpoint.path}: {name} has the shape {list(value.shape)}; expected a matrix.")
         if not value.isfinite().all():
             raise ModelError(f"{checkpoint.path}: {name} has values that are not finite in single precision.")
+        if name.endswith("running_var") and (value < 0).any():
+            raise ModelError(f"{checkpoint.path}: {name} has negative values; expected variances.")
     return single
 
 

@@ -68,6 +68,12 @@ def layout(checkpoint: Checkpoint) -> Layout:
     # The bias of the keys adds the same number to all logits of a softmax.
     without_effect = [f"model[2].SGR_module.{step}.graph_key_w.bias" for step in range(steps)]
     tensors = checked(checkpoint, found, names, TITLE, without_effect)
+    for name in without_effect:
+        expected = tensors[name.replace("graph_key_w", "graph_query_w")].shape
+        if tensors[name].shape != expected:
+            raise ModelError(
+                f"{checkpoint.path}: {name} has the shape {list(tensors[name].shape)} instead of {list(expected)}."
+            )
     joint_width, region_width = tensors["model[0].fc.weight"].shape
     shared = {
         "similarity_width": tensors["model[2].sim_tranloc_w.weight"].shape[0],
