@@ -124,6 +124,7 @@ def test_a_file_that_is_missing_is_named(tiny_world: World, tmp_path: Path, caps
     [
         (["--preset", "papr"], "There is no preset 'papr'; the presets are paper, fast."),
         (["--preset", "paper", "--joint-width", "8"], "set --hidden-width 8"),
+        (["--preset", "paper", "--text", "bert"], "the preset paper of all recipes but infoground sets some"),
         (["--preset", "paper", "--clip", "-1"], "--clip is -1.0; it must be at least 0."),
     ],
 )

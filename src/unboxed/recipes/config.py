@@ -202,7 +202,8 @@ class RecipeConfig:
         if self.text != "gru" and replace(reading, phrase_pooling="mean") != TextConfig():
             raise RunError(
                 f"{self.text} is a pretrained encoder with its own words and cells; leave out the options of the "
-                "recurrent network (such as --tokenizer, --cell, --word-state), or leave out --text."
+                "recurrent network (such as --tokenizer, --cell, --word-state; the preset paper of all recipes but "
+                "infoground sets some), or leave out --text."
             )
         if self.units != "phrases" and (reading.phrase_reads, reading.phrase_pooling) != ("caption", "mean"):
             raise RunError(
