@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from unboxed.attention.ranking import RegionTerms, region_probabilities
+from unboxed.boxes import area, iou
 from unboxed.data.dataset import load_dataset
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
@@ -59,7 +61,26 @@ def test_the_prior_alone_ranks_with_the_confidence_of_the_recipe(harmed: Path) -
     config = RunConfig.load(harmed)
     asked = replace(config.options.ranking, confidence_weight=0.7, consensus=1)
     ranking = replace(config, options=replace(config.options, ranking=asked), boxes_from="prior").ranking
-    assert ranking == replace(asked, learned_weight=0, expected_overlap=False, prior_weight=ranking.prior_weight)
+    assert (ranking.confidence_weight, ranking.consensus, ranking.learned_weight) == (0.7, 1, 0)
+    assert ranking.prior_weight == asked.prior_weight and not ranking.expected_overlap
+
+
+def test_of_regions_that_the_prior_ranks_alike_the_surer_and_the_larger_one_is_the_answer(harmed: Path) -> None:
+    """Of a noun that the prior does not know, all regions have the same score."""
+    ranking = replace(RunConfig.load(harmed), boxes_from="prior").ranking
+    boxes = np.array([[0, 0, 20, 20], [30, 30, 80, 80], [50, 0, 70, 20]], np.float32)  # the second is larger
+    confidence_R = torch.tensor([0.5, 0.5, 0.9])  # the third is surer
+    terms = RegionTerms(torch.from_numpy(iou(boxes, boxes)), confidence_R, torch.from_numpy(area(boxes)))
+
+    def probabilities(*prior_R: float) -> list[float]:
+        attention_PR, prior_PR = torch.rand(1, 3), torch.tensor([prior_R])
+        found: list[float] = region_probabilities(attention_PR, terms, ranking, prior_PR)[0].tolist()
+        return found
+
+    first, larger, surer = probabilities(0, 0, 0)
+    assert larger > first and surer > first
+    better, larger, surer = probabilities(0.6, 0.5, 0.5)
+    assert better > larger and better > surer
 
 
 def _split(run: Path, world: tuple[Path, Path]) -> EmbeddedSplit:
