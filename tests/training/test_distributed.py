@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -61,11 +62,15 @@ def _start_two(
     ]
 
 
-def _ended(process: subprocess.Popen[str]) -> str:
-    """What a process printed that ended well."""
-    printed, _ = process.communicate()
-    assert process.returncode == 0, printed
-    return printed
+def _require_ended(*processes: subprocess.Popen[str]) -> None:
+    """Processes end well. If one fails, the others, which may wait for it for long, are ended."""
+    while not any(codes := [process.poll() for process in processes]) and None in codes:
+        time.sleep(0.05)
+    for process, code in zip(processes, codes, strict=True):
+        if code is None:
+            process.kill()
+    printed = [process.communicate()[0] for process in processes]
+    assert not any(codes), printed
 
 
 def _losses(run: Path) -> list[dict[str, float]]:
@@ -90,8 +95,7 @@ def runs(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     printed, _ = first.communicate()
     second.communicate()
     left = (out / "two" / "scan_resumed" / "checkpoint.safetensors").is_file()
-    for process in (*_start_two(tiny_world, out / "two", (*NAMES, "scan_resumed")), alone):
-        _ended(process)
+    _require_ended(*_start_two(tiny_world, out / "two", (*NAMES, "scan_resumed")), alone)
     return out / "one", out / "two", Killed(printed, (first.returncode, second.returncode), left)
 
 
