@@ -152,10 +152,8 @@ def head_noun(phrase: str) -> str:
 
 def _head(texts: Sequence[str]) -> str:
     inner = (i for i in range(1, len(texts)) if texts[i - 1] not in lexicon.ARTICLES)  # "a round table"
-    ends = (i for i in inner if texts[i] in lexicon.PREPOSITIONS)
-    stop = next(
-        (i for i in ends if texts[i - 1 : i] != texts[i + 1 : i + 2]), len(texts)
-    )  # "a side by side comparison"
+    ends = (i for i in inner if texts[i] in lexicon.PREPOSITIONS and texts[i - 1] not in texts[i + 1 : i + 2])
+    stop = next(ends, len(texts))  # but "a side by side comparison"
     if tuple(texts[stop : stop + 1]) == ("of",) and texts[stop - 1] in lexicon.COLLECTIVES:
         return _head(texts[stop + 1 :]) or texts[stop - 1]
     return texts[stop - 1] if texts else ""
