@@ -72,7 +72,7 @@ def default_recipe(named: bool, images: int, epochs: int | None = None, seed: in
             ranking=Ranking(prior_weight=2.5, point="covered"),
         )
         if named
-        else replace(InfoGround(negatives="random"), ranking=replace(InfoGround().ranking, point="covered"))
+        else InfoGround(negatives="random", ranking=replace(InfoGround().ranking, point="covered"))
     )
     if epochs is None:
         steps_an_epoch = max(images // options.schedule.images_per_batch, 1)
