@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,20 @@ def test_the_evidence_of_a_phrase_is_that_of_its_nouns_and_adjectives() -> None:
     phrase_PQ = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]], dtype=bool)
     content_Q = np.array([0, 1, 1, 0, 0], dtype=bool)
     np.testing.assert_allclose(phrase_match(np.array([9.0, 1, 3, 5, 7]), phrase_PQ, content_Q), [2, 6])
+
+
+def test_the_evidence_of_many_phrases_takes_no_matrix_of_numbers() -> None:
+    """Weights of 8,000 phrases for their 16,000 words would take 1 GB."""
+    phrase_PQ = np.eye(1000, dtype=bool).repeat(2, axis=1)  # phrases of two words
+    matched_Q = np.arange(2000.0)
+    tracemalloc.start()
+    try:
+        match_P = phrase_match(matched_Q, phrase_PQ, np.ones(2000, dtype=bool))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(match_P, matched_Q.reshape(1000, 2).mean(axis=1))
+    assert peak < 5 * phrase_PQ.nbytes  # a few masks of a byte each
 
 
 class _Dogs:

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from unboxed.data.image_search import StoredImage
 from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.errors import CaptionError
-from unboxed.text.phrases import content_mask, content_or_all, head_noun, is_content, noun_phrases, phrase_words
+from unboxed.text.phrases import (
+    content_mask,
+    content_or_all,
+    given_phrases,
+    head_noun,
+    is_content,
+    noun_phrases,
+    phrase_words,
+)
 from unboxed.text.tokens import words
 
 
@@ -213,6 +221,11 @@ _sentence = st.lists(_english, min_size=1, max_size=25).map(" ".join)
 
 
 _texts = _sentence | st.text() | st.text(alphabet="ab's,.-3 ’É日", max_size=40)
+
+
+def test_listed_phrases_are_found_behind_a_letter_whose_lower_case_is_longer() -> None:
+    caption = given_phrases("İ and İzmir, A Dog with a ball", "a dog, ball")
+    assert [phrase.text for phrase in caption.phrases] == ["A Dog", "ball"]
 
 
 @given(_texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,42 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
     with pytest.raises(ImageError, match=r"Cannot save a picture as 'picture\.txt'"):
         save_picture(tmp_path / "picture.txt", Image.new("RGB", (8, 4)))
+
+
+@pytest.mark.parametrize(("name", "most"), [("a.webp", 16_383), ("a.jpg", 65_500), ("a.JPEG", 65_500)])
+def test_a_picture_that_is_too_large_for_its_format_is_an_error_that_names_the_limit(
+    tmp_path: Path, name: str, most: int
+) -> None:
+    """A long caption makes a high picture."""
+    save_picture(tmp_path / name, Image.new("RGB", (2, most)))
+    with pytest.raises(ImageError, match=rf"'{name}' would have 2 x {most + 1} pixels, and .* at most {most} a side"):
+        save_picture(tmp_path / name, Image.new("RGB", (2, most + 1)))
+    save_picture(tmp_path / "a.png", Image.new("RGB", (2, most + 1)))
+
+
+def test_the_calls_that_draw_phrases_are_linear_in_their_number():
+    """With a call for each two tags, a picture of 4,000 phrases took a quarter of an hour."""
+    rng = np.random.default_rng(0)
+
+    def calls(count: int) -> int:
+        corners = np.sort(rng.random((count, 1, 2, 2)) * 300, axis=2).reshape(count, 1, 4)
+        phrases = [GroundedPhrase("dog", 4 * i, 4 * i + 3, box, np.ones(1)) for i, box in enumerate(corners)]
+        counted = 0
+
+        def count_one(*_: object) -> None:
+            nonlocal counted
+            counted += 1
+
+        sys.setprofile(count_one)
+        try:
+            draw_boxes(Image.new("RGB", (300, 300)), phrases, phrase_colours(phrases), 1)
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    calls(1)  # what is done once
+    first, second, third = (calls(count) for count in (20, 120, 220))
+    assert third - second == pytest.approx(second - first, rel=0.1)
 
 
 def test_gold_boxes_are_dashed():

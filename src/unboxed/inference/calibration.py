@@ -88,9 +88,11 @@ def phrase_match(
         phrase_PQ: True where query q belongs to phrase p; each phrase has at least one.
         content_Q: True for nouns and adjectives.
     """
-    weight_PQ = content_or_all(phrase_PQ, content_Q[..., None, :]).astype(np.float64)
-    sum_P = (weight_PQ @ matched_Q[..., None].astype(np.float64))[..., 0]
-    return np.asarray(sum_P / weight_PQ.sum(axis=-1), dtype=np.float64)
+    chosen_PQ = content_or_all(phrase_PQ, content_Q[..., None, :])
+    matched_N = np.broadcast_to(matched_Q[..., None, :], chosen_PQ.shape)[chosen_PQ]
+    count_P = chosen_PQ.sum(axis=-1)
+    sum_P = np.bincount(np.repeat(np.arange(count_P.size), count_P.ravel()), matched_N, count_P.size)
+    return np.asarray(sum_P.reshape(count_P.shape) / count_P, dtype=np.float64)
 
 
 def fit_presence(

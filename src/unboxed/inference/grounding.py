@@ -182,5 +182,6 @@ def _matches(
 
 def _whole_captions(encoded: EncodedCaption) -> list[bool]:
     """Whether each phrase has all words of its caption, except `<start>` and `<end>`, which have no characters."""
-    real_W = np.array([start < end for start, end in encoded.spans], bool)
-    return [bool(phrase_W.all()) for phrase_W in encoded.phrase_PW[:, real_W]]
+    real = [place for place, (start, end) in enumerate(encoded.spans) if start < end]
+    ends = np.array([*real[:1], *real[-1:]], dtype=np.intp)  # a phrase with both has all words between them
+    return [bool(phrase_E.all()) for phrase_E in encoded.phrase_PW[:, ends]]

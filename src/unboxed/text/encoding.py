@@ -63,14 +63,18 @@ def encode_caption(
     spans = tuple((word.start, word.end) for word in found)
     phrase_spans = [(phrase.start, phrase.end) for phrase in caption.phrases]
     content_W = content_or_all(np.ones(len(found), dtype=bool), content_mask(found, phrase_spans))
-    first_P1, stop_P1 = np.array(phrase_spans, dtype=np.int64).reshape(-1, 2).T[..., None]
+    first_P, stop_P = np.array(phrase_spans, dtype=np.int64).reshape(-1, 2).T
     start_W, end_W = np.array(spans, dtype=np.int64).reshape(-1, 2).T
+    phrase_PW = np.zeros((len(phrase_spans), len(spans)), dtype=bool)
+    words_P = zip(np.searchsorted(end_W, first_P, "right"), np.searchsorted(start_W, stop_P, "left"), strict=True)
+    for phrase_W, (first, stop) in zip(phrase_PW, words_P, strict=True):
+        phrase_W[first:stop] = True
     return EncodedCaption(
         caption=caption,
         words=texts,
         spans=spans,
         tokens_W=np.array(vocabulary.encode(texts), dtype=np.int64),
         content_W=content_W,
-        phrase_PW=(start_W < stop_P1) & (end_W > first_P1),
+        phrase_PW=phrase_PW,
         affinities=() if affinity is None else tuple(affinity(phrase.text) for phrase in caption.phrases),
     )

@@ -96,8 +96,9 @@ def given_phrases(caption: str, listed: str) -> Caption:
         CaptionError: a phrase that is not in the caption, or two that overlap.
     """
     found: list[Phrase] = []
+    lower = _lower(caption)
     for phrase in (entry.text for entry in listed_phrases(listed)):
-        start = caption.lower().find(phrase.lower())
+        start = lower.find(_lower(phrase))
         if start < 0:
             raise CaptionError(f"The caption {caption!r} has no {phrase!r}; list phrases as the caption writes them.")
         found.append(Phrase(caption[start : start + len(phrase)], start, start + len(phrase)))
@@ -202,6 +203,12 @@ def content_or_all(words_PW: Mask, content_W: Mask) -> Mask:
     content = words & content_W
     chosen: Mask = content | (words & ~content.any(axis=-1, keepdims=True))
     return chosen
+
+
+def _lower(text: str) -> str:
+    """The text in lower case, character by character: "İ", whose lower case has two characters, stays."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
 
 
 def _only_blanks(caption: str, found: Sequence[Word], first: int) -> bool:

@@ -222,17 +222,18 @@ def pooled(states_CWH: torch.Tensor, member_CQW: torch.Tensor, pooling: Literal[
         member_CQW: True where word w belongs to group q.
         pooling: the `mean` of a group's states, their `max` over each entry, or the `last` one.
     """
+    numbers = member_CQW.numel() * (states_CWH.shape[-1] if pooling == "max" else 1)
+    if numbers > _LARGEST and member_CQW.shape[1] > 1 and not torch.compiler.is_compiling():  # an export has one shape
+        found = []
+        for half in member_CQW.chunk(2, dim=1):  # of a long caption, each half of the groups with its own words
+            used_W = half.any(dim=(0, 1))
+            used_W[0] = True
+            found.append(pooled(states_CWH[:, used_W], half[..., used_W], pooling))
+        return torch.cat(found, dim=1)
     if pooling == "mean":
         weight_CQW = member_CQW.to(states_CWH.dtype)
         return (weight_CQW / weight_CQW.sum(dim=-1, keepdim=True).clamp(min=1)) @ states_CWH
     has_CQ1 = member_CQW.any(dim=-1, keepdim=True)
-    if pooling == "max" and not torch.compiler.is_compiling():  # a graph for export has one shape
-        groups = max(_LARGEST // max(states_CWH.numel(), 1), 1)
-        if groups < member_CQW.shape[1]:  # a long caption: these groups with all words would fill the memory
-            parts = torch.split(member_CQW, groups, dim=1)
-            used = [part.any(dim=(0, 1)) | ~part.any() for part in parts]
-            found = [pooled(states_CWH[:, w], part[..., w], pooling) for part, w in zip(parts, used, strict=True)]
-            return torch.cat(found, dim=1)
     if pooling == "max":
         least = states_CWH.new_tensor(float("-inf"))
         state_CQH = torch.where(member_CQW[..., None], states_CWH[:, None], least).amax(dim=2)

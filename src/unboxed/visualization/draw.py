@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from unboxed.errors import ImageError
@@ -36,6 +37,7 @@ white letters need more contrast, and two more."""
 
 _SMOOTH = 2  # drawn at twice the size
 _LONG_SIDE = 800  # a smaller image is enlarged to it
+_LONGEST = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels a side that the format allows
 _PAPER, _TEXT = "#FFFFFF", "#1B1F24"
 
 Rectangle = tuple[float, float, float, float]
@@ -128,15 +130,15 @@ def draw_boxes(
     for phrase_with_gold in gold:
         for box in phrase_with_gold.boxes:
             layer.dashed(_scaled(box, scale), colours.get((phrase_with_gold.start, phrase_with_gold.end), _TEXT))
-    drawn: list[Rectangle] = []
-    tags = []
+    drawn = np.zeros((sum(len(phrase.boxes) for phrase in phrases), 4), np.float32)
+    count, tags = 0, []
     for phrase in sorted(phrases, key=_first_area, reverse=True):  # small boxes are drawn over large ones
         colour = colours[phrase.start, phrase.end]
         set_ranks = getattr(phrase, "set_ranks", (0,))
         ranks = sorted({*set_ranks, *range(top if top > 1 else 0)} & set(range(len(phrase.boxes))))
         for rank in ranks:
-            outline = _inset(_scaled(phrase.boxes[rank], scale), drawn, layer.line)
-            drawn.append(outline)
+            outline = _inset(_scaled(phrase.boxes[rank], scale), drawn[:count], layer.line)
+            drawn[count], count = outline, count + 1
             layer.box(outline, colour, layer.line if rank in set_ranks else layer.line / 2)
             if rank == ranks[0]:
                 tags.append((outline, phrase.text, colour))
@@ -149,10 +151,16 @@ def save_picture(path: Path, picture: Image.Image) -> None:
     """Write a picture in one step, in the format of the file's ending.
 
     Raises:
-        ImageError: the ending is not .png, .jpg, .jpeg or .webp.
+        ImageError: the ending is not .png, .jpg, .jpeg or .webp, or the picture is too large for the format.
     """
-    if path.suffix.lower() not in PICTURES:
+    ending = path.suffix.lower()
+    if ending not in PICTURES:
         raise ImageError(f"Cannot save a picture as {path.name!r}; let its name end in .png, .jpg or .webp.")
+    if max(picture.size) > (most := _LONGEST.get(ending, max(picture.size))):
+        raise ImageError(
+            f"The picture {path.name!r} would have {picture.width} x {picture.height} pixels, and {ending} files have "
+            f"at most {most} a side; let its name end in .png."
+        )
     with atomic_path(path) as partial:
         picture.save(partial)
 
@@ -200,34 +208,37 @@ class _Layer:
                     self.draw.line(_grid(ends), fill=shade, width=round(width * _SMOOTH))
 
     def tags(self, tags: Sequence[tuple[Rectangle, str, str]]) -> None:
-        placed: list[Rectangle] = []
-        for outline, text, colour in tags:
+        placed = np.zeros((len(tags), 4))
+        for number, (outline, text, colour) in enumerate(tags):
             label = plain_letters(text if len(text) <= 32 else text[:31].rstrip() + "…")
             ascent, descent = self.font.getmetrics()
             width = self.font.getlength(label) / _SMOOTH + 12
             height = (ascent + descent) / _SMOOTH + 5
-            spot = self._spot(outline, width, height, placed)
-            placed.append(spot)
+            spot = self._spot(outline, width, height, placed[:number])
+            placed[number] = spot
             self.draw.rounded_rectangle(_grid(_grown(spot, 1.4)), radius=6 * _SMOOTH, fill="#FFFFFFD9")
             self.draw.rounded_rectangle(_grid(spot), radius=5 * _SMOOTH, fill=colour)
             middle = ((spot[0] + 6) * _SMOOTH, (spot[1] + spot[3]) / 2 * _SMOOTH)
             self.draw.text(middle, label, font=self.font, fill=ink(colour), anchor="lm")
 
-    def _spot(self, outline: Rectangle, width: float, height: float, placed: Sequence[Rectangle]) -> Rectangle:
+    def _spot(self, outline: Rectangle, width: float, height: float, placed_N4: npt.NDArray[np.float64]) -> Rectangle:
         """The place near the box, inside the picture, where a tag overlaps the tags before it least."""
         x1, y1, x2, y2 = outline
         lefts, tops = (x1, x2 - width, (x1 + x2 - width) / 2), (y1 - height - 3, y1 + 4, y2 - height - 4, y2 + 3)
         lanes = [y1 + 4 + n * (height + 4) for n in range(1, 6)]
-        best, least = (x1, y1, x1 + width, y1 + height), np.inf
-        for rank, (top, left) in enumerate((top, left) for top in (*tops, *lanes) for left in lefts):
-            inside_left = float(np.clip(left, 3, max(3, self.size[0] - width - 3)))
-            inside_top = float(np.clip(top, 3, max(3, self.size[1] - height - 3)))
-            spot = (inside_left, inside_top, inside_left + width, inside_top + height)
-            moved = abs(inside_top - top) + abs(inside_left - left)
-            cost = sum(_overlap(_grown(spot, 2), other) for other in placed) + rank / 2 + moved / 4
-            if cost < least:
-                best, least = spot, cost
-        return best
+        wanted_S2 = np.array([(left, top) for top in (*tops, *lanes) for left in lefts])
+        inside_S2 = wanted_S2.clip(3, np.maximum(3, np.subtract(self.size, (width, height)) - 3))
+        spot_S4 = np.concatenate([inside_S2, inside_S2 + np.array((width, height))], axis=1)
+        moved_S = np.abs(inside_S2 - wanted_S2).sum(axis=1)
+        grown_S4 = spot_S4 + np.array((-2, -2, 2, 2))
+        least_2, most_2 = grown_S4[:, :2].min(axis=0), grown_S4[:, 2:].max(axis=0)
+        placed_N4 = placed_N4[((placed_N4[:, :2] < most_2) & (placed_N4[:, 2:] > least_2)).all(axis=1)]  # near ones
+        low_NS2 = np.maximum(grown_S4[:, :2], placed_N4[:, None, :2])
+        high_NS2 = np.minimum(grown_S4[:, 2:], placed_N4[:, None, 2:])
+        overlap_S = (high_NS2 - low_NS2).clip(0).prod(axis=2).sum(axis=0)
+        best = np.argmin(overlap_S + np.arange(len(spot_S4)) / 2 + moved_S / 4)
+        left, top, right, bottom = spot_S4[best].tolist()
+        return left, top, right, bottom
 
     def _frame(self, outline: Rectangle, colour: str, line: float) -> None:
         self.draw.rounded_rectangle(_grid(outline), radius=4 * _SMOOTH, outline=colour, width=round(line * _SMOOTH))
@@ -318,11 +329,10 @@ def _patches(
     return runs
 
 
-def _inset(outline: Rectangle, drawn: Sequence[Rectangle], line: float) -> Rectangle:
+def _inset(outline: Rectangle, drawn_N4: Array, line: float) -> Rectangle:
     """The outline, made smaller until it does not hide one that is already drawn."""
     for _ in range(6):
-        boxes = np.array([outline, *drawn], dtype=np.float32)
-        near = np.abs(boxes[1:] - boxes[0]).max(axis=1) < 1.5 * line
+        near = np.abs(drawn_N4 - np.array(outline, np.float32)).max(axis=1) < 1.5 * line
         if not near.any() or min(outline[2] - outline[0], outline[3] - outline[1]) < 8 * line:
             break
         outline = _grown(outline, -1.8 * line)
@@ -351,12 +361,6 @@ def _grown(outline: Rectangle, by: float) -> Rectangle:
 def _grid(outline: Rectangle) -> Rectangle:
     x1, y1, x2, y2 = (edge * _SMOOTH for edge in outline)
     return x1, y1, x2, y2
-
-
-def _overlap(first: Rectangle, second: Rectangle) -> float:
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return max(0.0, width) * max(0.0, height)
 
 
 def _filter(scale: float) -> Image.Resampling:
