@@ -93,7 +93,7 @@ class SearchError(UnboxedError):
 
 @contextmanager
 def errors_of(file: Path) -> Iterator[None]:
-    """Errors about values that are used within the block name the file that has them.
+    """Errors about values that are used within the block name the file that has them, at their beginning.
 
     Raises:
         UnboxedError: of the same kind as that of the block.
@@ -101,6 +101,8 @@ def errors_of(file: Path) -> Iterator[None]:
     try:
         yield
     except UnboxedError as error:
+        if str(error).startswith(f"{file}"):
+            raise
         raise type(error)(f"{file}: {error}") from error
 
 

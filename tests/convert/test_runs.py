@@ -15,8 +15,9 @@ from torch import nn
 
 from unboxed import Grounder, Regions
 from unboxed.cli import main
-from unboxed.convert import ConvertSettings, convert
-from unboxed.errors import ModelError, RunError
+from unboxed.convert import Checkpoint, ConvertSettings, convert
+from unboxed.convert.layout import checked
+from unboxed.errors import ModelError, RunError, UnboxedError
 from unboxed.regions.store import RegionStore
 
 from .originals import (
@@ -170,17 +171,39 @@ def test_other_ways_to_save_the_same_model_score_as_it(tmp_path: Path, vocab: Pa
         ({3: torch.ones(2)}, {}, r"it also has model\[0\].3"),
         ({}, {"lambda_softmax": None}, "its option `lambda_softmax` is None; expected a number"),
         ({}, {"lambda_lse": float("nan")}, "its option `lambda_lse` is nan; expected a number"),
+        ({}, {"lambda_lse": 10**400}, "its option `lambda_lse` is 1000+; expected a number"),
         ({}, {"bi_gru": "False"}, "its option `bi_gru` is 'False'; expected True or False"),
+        ({}, {"lambda_softmax": -1.0}, "--lambda-softmax is -1.0; it must be a number at least 0"),
+        ({}, {"lambda_lse": 0}, "--lambda-lse is 0.0; it must be a number above 0"),
     ],
 )
-def test_values_that_are_no_weights_or_options_are_named(
+def test_values_that_are_no_weights_or_options_are_named_with_their_file(
     tensors: dict[str, torch.Tensor], options: dict[str, Any], message: str, tmp_path: Path, vocab: Path
 ) -> None:
     image, text = parts()
     checkpoint = save(tmp_path / "m", [image | tensors, text], SCAN_OPTIONS | options)
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(UnboxedError, match=rf"^{checkpoint}\b(?!.*{checkpoint}).*{message}"):  # named once
         convert(checkpoint, ConvertSettings(tmp_path / "run", vocab=vocab))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.tensor(1.0), r"norm.weight has the shape \[\]; expected a vector"),
+        (torch.ones(2, 2), r"norm.weight has the shape \[2, 2\]; expected a vector"),
+    ],
+)
+def test_the_weight_of_a_batch_norm_is_a_vector(value: torch.Tensor, message: str) -> None:
+    tensors = {"norm.weight": value, "norm.running_mean": torch.zeros(2)}
+    with pytest.raises(ModelError, match=f"^file: {message}"):
+        checked(Checkpoint(Path("file"), {}), tensors, {name: name for name in tensors}, "SGRAF")
+
+
+def test_a_complex_count_of_batches_is_no_number() -> None:
+    state = {"norm.num_batches_tracked": torch.tensor(1j)}
+    with pytest.raises(ModelError, match=r"^file: norm.num_batches_tracked is complex64"):
+        Checkpoint(Path("file"), {"state_dict": state}).tensors()
 
 
 @pytest.fixture
@@ -252,6 +275,7 @@ def test_missing_additional_and_misshapen_tensors_are_named(tmp_path: Path, voca
         with pytest.raises(ModelError) as raised:
             convert(save(tmp_path / "m", state, options), ConvertSettings(tmp_path / "run", vocab=vocab))
         assert not (tmp_path / "run").exists()
+        assert str(raised.value).startswith(str(tmp_path / "m"))
         return str(raised.value)
 
     image, text = parts()
@@ -273,6 +297,7 @@ def test_missing_additional_and_misshapen_tensors_are_named(tmp_path: Path, voca
     assert "contains a convolutional network" in message(network, text, options=VSEPP_OPTIONS)
     assert "SGRAF: it lacks" in message(image, text, {}, options=SGRAF_OPTIONS)
     assert "of other than unit length" in message(image, text, {}, options=SGRAF_OPTIONS | {"no_imgnorm": True})
+    assert "`no_txtnorm` is tensor" in message(image, text, {}, options=SGRAF_OPTIONS | {"no_txtnorm": torch.ones(3)})
     assert "none of the known layouts, which are those of SCAN, SGRAF, VSE++, info-ground" in message(image)
 
 

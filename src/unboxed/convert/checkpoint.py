@@ -9,7 +9,7 @@ constructor or method that does more than set its own attributes.
 from __future__ import annotations
 
 import argparse
-import math
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Checkpoint:
                 raise ModelError(f"{self.path}: {name!r} is the name of a tensor; expected a text.")
             if not isinstance(value, torch.Tensor):
                 raise ModelError(f"{self.path}: {name} is of type {type(value).__name__}; expected a tensor.")
-            counted = name.endswith(".num_batches_tracked")  # the one integer of these layouts
+            counted = name.endswith(".num_batches_tracked") and not value.is_complex()  # the one integer of the layouts
             dense = value.layout == torch.strided and not value.is_quantized and not value.is_meta
             if not dense or not (value.is_floating_point() or counted) or not value.numel():
                 kind = f"{value.dtype}".removeprefix("torch.") if dense else "sparse, quantized or without values"
@@ -115,7 +115,7 @@ class Checkpoint:
             ModelError: it is not there, or no finite number.
         """
         value = self.option(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise ModelError(f"{self.path}: its option `{name}` is {value!r}; expected a number.")
         return float(value)
 

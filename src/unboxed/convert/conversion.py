@@ -13,7 +13,7 @@ from unboxed.convert.checkpoint import Checkpoint, read_checkpoint
 from unboxed.convert.options import ConvertSettings
 from unboxed.convert.recurrent_text import reordered, vocabulary_of
 from unboxed.convert.vocabulary import read_words
-from unboxed.errors import ModelError
+from unboxed.errors import ModelError, errors_of
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.regions.settings import ImportedRegions, RegionSettings
@@ -45,7 +45,8 @@ def convert(checkpoint: Path, settings: ConvertSettings) -> Grounder:
     """
     require_free(settings.out, resume=False, fix="choose another --out")
     content = read_checkpoint(checkpoint)
-    layout = _layout(content, settings.text)
+    with errors_of(checkpoint):
+        layout = _layout(content, settings.text)
     tensors, vocabulary = _with_vocabulary(content, layout, settings.vocab)
     config = _config(content, layout, settings.regions)
     model = config.options.build(vocabulary, config.region_width)

@@ -50,14 +50,15 @@ def checked(
     """`tensors` in single precision, where they are exactly those that `names` lists, and those `without_effect`.
 
     Raises:
-        ModelError: tensors that are missing or left over, the weight of a layer that is no matrix, numbers that are not
-            finite, or variances below 0.
+        ModelError: tensors that are missing or left over, the weight of a layer that is no matrix or of a batch norm
+            that is no vector, numbers that are not finite, or variances below 0.
     """
     check_names(checkpoint.path, tensors, {*names.values(), *without_effect}, original)
     single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     for name, value in single.items():
-        if f"{name.removesuffix('weight')}running_mean" not in tensors and ".weight" in name and value.ndim != 2:
-            raise ModelError(f"{checkpoint.path}: {name} has the shape {list(value.shape)}; expected a matrix.")
+        kind, axes = ("vector", 1) if f"{name.removesuffix('weight')}running_mean" in tensors else ("matrix", 2)
+        if ".weight" in name and value.ndim != axes:
+            raise ModelError(f"{checkpoint.path}: {name} has the shape {list(value.shape)}; expected a {kind}.")
         if not value.isfinite().all():
             raise ModelError(f"{checkpoint.path}: {name} has values that are not finite in single precision.")
         if name.endswith("running_var") and (value < 0).any():

@@ -51,7 +51,7 @@ def layout(checkpoint: Checkpoint) -> Layout:
     Raises:
         ModelError: tensors or options that are missing, left over or unknown.
     """
-    if checkpoint.options().get("no_imgnorm") or checkpoint.options().get("no_txtnorm"):
+    if any(checkpoint.flag(name) for name in ("no_imgnorm", "no_txtnorm") if name in checkpoint.options()):
         raise ModelError(
             f"{checkpoint.path} was trained with vectors of other than unit length (no_imgnorm, no_txtnorm); the "
             "recipes sgr and saf have no such option."
