@@ -38,4 +38,5 @@ def test_guides_are_named_by_their_titles(path: Path) -> None:
     known = TITLES | {title.split(":")[0] for title in TITLES}
     for text in _texts(path):
         assert not re.search(r"docs/[\w-]+\.md", text), text
+        assert not re.search(r"\]\((?!\w+://)[^)]*\.md\b", text), text  # no file stands beside what is written
         assert {" ".join(title.split()) for title in _QUOTED.findall(text)} <= known, text

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.bootstrap import PairedDifference
+from unboxed.experiments.claims import CLAIMS
 from unboxed.experiments.comparison import compare
 from unboxed.experiments.learning import LearningCurve
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import command_line, results_markdown, write_results
 from unboxed.experiments.results import Comparison, RecipeResult
 from unboxed.experiments.tables import comparison_latex
+from unboxed.experiments.verdicts import ClaimResult
 
 
 def test_the_markdown_page_has_all_tables(comparison: Comparison) -> None:
@@ -48,6 +51,30 @@ def test_the_html_page_has_every_recipe_and_loads_nothing(comparison: Comparison
     )
     assert page.count("still rising</span>") == sum(result.still_rising for result in comparison.datasets[0].recipes)
     assert "://" not in page
+
+
+def test_the_pages_have_no_link_to_a_file_that_is_not_beside_them(
+    comparison: Comparison, settings: CompareSettings
+) -> None:
+    write_results(comparison)
+    for page in (settings.out / "results.md", settings.out / "results.html"):
+        targets = re.findall(r"\]\(([^)]+)\)|href=\"([^\"]+)\"", page.read_text("utf-8"))
+        assert [target for pair in targets for target in pair if target and not (settings.out / target).exists()] == []
+
+
+def test_the_html_page_hides_what_is_long_about_a_claim(comparison: Comparison, settings: CompareSettings) -> None:
+    note, claim = "Tried before. " * 40, CLAIMS[0]
+    judged = ClaimResult(claim, "drawn", "reproduced", 51.2, 48.7, 3, PairedDifference(2.5, 1.2, 6.1, 1.0), "", note)
+    not_run = ClaimResult(CLAIMS[1], "drawn", "not run", reason=f"“{CLAIMS[1].first}” was not run.")
+    (dataset,) = comparison.datasets
+    write_results(replace(comparison, datasets=(replace(dataset, claims=(judged, not_run)),)))
+    page = (settings.out / "results.html").read_text(encoding="utf-8")
+    shown = re.sub(
+        r"<details>.*?</details>(?=\n|</td>)", "", page[page.index("Claims of the papers") :], flags=re.DOTALL
+    )
+    assert claim.text in shown and "+2.5" in shown and "Tried before." in page
+    assert "Tried before." not in shown and "was not run." not in shown
+    assert "<summary>Not run: 1 of 2 claims</summary>" in page and f"“{CLAIMS[1].first}” was not run." in page
 
 
 def test_the_best_of_each_column_is_marked_and_nothing_else(comparison: Comparison, settings: CompareSettings) -> None:

@@ -65,9 +65,9 @@ def results_markdown(comparison: Comparison) -> str:
         + (" Without `--finished-only` it trains what is missing." if comparison.settings.finished_only else ""),
         "",
         "Grounding scores are percentages of the phrases with a gold box; retrieval is rsum, the sum of six recalls. "
-        "[metrics.md](metrics.md) defines both. A row is the mean over seeds. Brackets contain the 95 % bootstrap "
-        "interval over seeds and images; with one seed it is over images alone. Epochs are selected without boxes, and "
-        "are *rising* where the validation curve of a seed still rose when training ended ([definition](compare.md)). "
+        "The guide “Metrics” defines both. A row is the mean over seeds. Brackets contain the 95 % bootstrap interval "
+        "over seeds and images; with one seed it is over images alone. Epochs are selected without boxes, and are "
+        "*rising* where the validation curve of a seed still rose when training ended (guide “Comparing recipes”). "
         "Minutes are training time, with as many threads as a cell had.",
     ]
     if comparison.best is not None:
@@ -131,7 +131,7 @@ def _dataset(dataset: DatasetResult) -> list[str]:
     if best is not None and best.errors is not None:
         lines += [
             "",
-            "Its errors, in percent of the phrases of each type (see [metrics.md](metrics.md#error-analysis)):",
+            "Its errors, in percent of the phrases of each type (guide “Metrics”):",
         ]
         lines += ["", best.errors.to_markdown().rstrip()]
     if dataset.baselines:
