@@ -18,12 +18,13 @@ import pytest
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import StoreError
 from unboxed.inference.run_config import RunConfig
-from unboxed.recipes import SCAN
+from unboxed.recipes import SCAN, InfoGround, Schedule
 from unboxed.regions import store as store_module
 from unboxed.regions.cache import RegionCache
 from unboxed.regions.remote_store import store_copies
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.training.auto import default_fit
 from unboxed.training.fitting import FitSettings, fit
 from unboxed.types import Regions
 
@@ -194,3 +195,26 @@ def test_a_run_is_trained_with_a_store_at_a_url(
     fit("scan", SCAN(), settings)
     assert RunConfig.load(tmp_path / "run").facts["store"] == "memory://bucket/store"
     assert load_dataset(tiny_dataset).split("train").examples[0].image_id in RegionStore.open(URL)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_fit_opens_its_store_once(
+    tiny_world: tuple[Path, Path],
+    tmp_path: Path,
+    cache: Path,
+    bucket: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    by_name: bool,
+) -> None:
+    """One at a URL is listed anew whenever it is opened, and without the cache copied anew."""
+    data, store = tiny_world
+    _upload(store, bucket)
+    opened = []
+    remote = store_module.RemoteStore
+    monkeypatch.setattr(store_module, "RemoteStore", lambda url: opened.append(url) or remote(url))
+    settings = FitSettings(data, tmp_path / "run", regions=URL)
+    if by_name:  # with an option that reads what the regions have
+        fit("infoground", InfoGround(class_inputs=False, schedule=Schedule(epochs=1)), settings)
+    else:
+        default_fit(settings, epochs=1)
+    assert opened == ["memory://bucket/store"]

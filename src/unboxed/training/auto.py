@@ -20,7 +20,7 @@ from unboxed.runtime.locks import waiting
 from unboxed.runtime.progress import Report, Show, counted, to_call
 from unboxed.training.corrected_boxes import Corrections
 from unboxed.training.defaults import default_recipe, default_regions
-from unboxed.training.fitting import fit
+from unboxed.training.fitting import fit_given
 from unboxed.training.launch import process_numbers
 from unboxed.training.log import require_logger
 from unboxed.training.options import FitSettings
@@ -70,20 +70,21 @@ def default_fit(
         if sources is None:
             sources, which = default_regions(dataset)
             show(which)
-        store = settings.out / "store"
+        folder = settings.out / "store"
         sources = with_queries(sources, training.examples)
         examples = [*training.examples, *validation.examples]
         with waiting(settings.wait):
-            found = extract(examples, sources, store, strict=settings.strict, device=settings.device)
+            found = extract(examples, sources, folder, strict=settings.strict, device=settings.device)
         for line in skipped_lines(dict(found.skipped)):
             show(line)
-        settings = replace(settings, regions=store)
+        settings = replace(settings, regions=folder)
     assert settings.regions is not None
-    named = bool(RegionStore.open(settings.regions).class_names)
+    store = RegionStore.open(settings.regions)
+    named = bool(store.class_names)
     name, options = default_recipe(named, len(training.examples), epochs, seed)
     why = "the regions have class names" if named else "the regions have no class names"
     show(f"Recipe: {name}, {counted(options.schedule.epochs, 'epoch')}, because {why}")
-    run = fit(name, options, settings, corrections=corrections, show=show, report=report)
+    run = fit_given(name, options, settings, corrections=corrections, store=store, show=show, report=report)
     show(f"Run: {settings.out}. Next:")
     for command in _next_commands(settings.data, settings.out, validation.examples):
         show(f"  {command}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from unboxed.text.recurrent import require_width
 from unboxed.text.word_vectors import WordVectors
 from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
-from unboxed.training.priors import require_crops, with_crop_encoder
+from unboxed.training.priors import require_crops
 from unboxed.types import LABELER, Example
 
 __all__ = [
@@ -65,8 +65,8 @@ def require_effect(
     recipe: str,
     options: RecipeConfig,
     preset: str | None,
-    settings: FitSettings,
-    sources: RegionSettings | None = None,
+    data: Path,
+    regions: Callable[[], RegionStore | RegionSettings],
 ) -> None:
     """Raise a `RunError` where an option that differs from its default has no effect beside the others.
 
@@ -74,17 +74,14 @@ def require_effect(
         recipe: its name.
         options: its options.
         preset: that the options began as, whose values are then the defaults.
-        settings: of the fit.
-        sources: of the regions, where the fit finds them with other settings than those of the dataset.
+        data: the dataset.
+        regions: gives the store of the regions, or the settings with which they are found; called where an option
+            reads what regions have.
     """
-    start = _changed_from(recipe, options, preset, settings.data)
+    start = _changed_from(recipe, options, preset, data)
     refuse_idle_options(options, start)
     if reads := region_options(options, start):
-        if settings.regions is not None:
-            require_read(reads, RegionStore.open(settings.regions))
-            return
-        found = sources or options.region_settings(load_dataset(settings.data))[0]
-        require_read(reads, with_crop_encoder(options, found))
+        require_read(reads, regions())
 
 
 def _changed_from(recipe: str, options: RecipeConfig, preset: str | None, data: Path) -> RecipeConfig:

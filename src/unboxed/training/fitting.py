@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,10 +103,10 @@ def fit(
     """
     if not (isinstance(recipe, str) and isinstance(options, RecipeConfig) and isinstance(settings, FitSettings)):
         raise RunError('fit takes a recipe\'s name, its options and settings: fit("scan", SCAN(), FitSettings(…)).')
-    require_free(settings.out, resume=True)
+    request = _Request(recipe, options, settings, sources, preset, corrections)
     if not (settings.out / "config.json").exists():
-        require_effect(recipe, options, preset, settings, sources)
-    return _fit(_Request(recipe, options, settings, sources, preset, corrections), show, report)
+        require_effect(recipe, options, preset, settings.data, request.regions)
+    return _fit(request, show, report)
 
 
 def fit_given(
@@ -114,15 +115,21 @@ def fit_given(
     settings: FitSettings,
     *,
     preset: str | None = None,
+    corrections: Corrections | None = None,
+    store: RegionStore | None = None,
     show: Show = lambda line: None,
     report: Report = lambda entry: None,
 ) -> Grounder:
-    """As `fit`, with options that have no effect too, as the recipes of a comparison share some."""
-    return _fit(_Request(recipe, options, settings, None, preset, None), show, report)
+    """As `fit`, with options that have no effect too, as the recipes of a comparison share some.
+
+    `store` is that of `settings.regions`, where it is open already.
+    """
+    return _fit(_Request(recipe, options, settings, None, preset, corrections, store), show, report)
 
 
-class _Request(NamedTuple):
-    """The arguments of `fit`."""
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """The arguments of `fit`, and the store of `settings.regions` where it is open already."""
 
     recipe: str
     options: RecipeConfig
@@ -130,6 +137,23 @@ class _Request(NamedTuple):
     sources: RegionSettings | None
     preset: str | None
     corrections: Corrections | None
+    opened: RegionStore | None = None
+
+    @cached_property
+    def store(self) -> RegionStore | None:
+        """The store that the settings name, if they do: opened once, as one at a URL may change meanwhile."""
+        if self.settings.regions is None:
+            return None
+        if self.sources is not None:
+            raise two_stores(self.settings.regions)
+        return RegionStore.open(self.settings.regions) if self.opened is None else self.opened
+
+    def regions(self) -> RegionStore | RegionSettings:
+        """The store, or the settings with which the regions are found."""
+        if self.store is not None:
+            return self.store
+        found = self.sources or self.options.region_settings(load_dataset(self.settings.data))[0]
+        return with_crop_encoder(self.options, found)
 
 
 def _fit(request: _Request, show: Show, report: Report) -> Grounder:
@@ -190,7 +214,9 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
     training = SplitLoader(data.training.examples if corrected is None else corrected.examples, data.store, batcher)
     training.corrected = corrected
     validation = SplitLoader(data.validation.examples, data.store, batcher)
-    _count(config, training, validation)
+    captions, missing = training.caption_count, len(training.missing)
+    config.facts["train"] = {"photos": len(training), "captions": captions, "without_regions": missing}
+    config.facts["validation"] = {"photos": len(validation), "captions": validation.caption_count}
     return _Prepared(data, (training, validation), config, prior, finished)
 
 
@@ -244,7 +270,7 @@ def _read_data(request: _Request, show: Show) -> _Data:
         show(split.describe())
         if settings.strict:
             split.require_readable()
-    store, examples = _given_store(request), [*training.examples, *validation.examples]
+    store, examples = request.store, [*training.examples, *validation.examples]
     require_short_captions(options, settings, [caption.text for one in examples for caption in one.captions])
     training, validation = with_short_captions(training, show), with_short_captions(validation, show)
     show_replaced_images(store, examples, show)
@@ -259,15 +285,6 @@ def _read_data(request: _Request, show: Show) -> _Data:
         names = dict.fromkeys(name.rpartition(":")[2].lower() for name in store.class_names)
         vocabulary = replace(vocabulary, words=(*vocabulary.words, *(n for n in names if n and n not in vocabulary)))
     return _Data(dataset, training, validation, store, vocabulary)
-
-
-def _given_store(request: _Request) -> RegionStore | None:
-    """The store that the settings name, if they do."""
-    if request.settings.regions is None:
-        return None
-    if request.sources is not None:
-        raise two_stores(request.settings.regions)
-    return RegionStore.open(request.settings.regions)
 
 
 def _extracted(
@@ -330,13 +347,6 @@ def _find_negatives(options: RecipeConfig, settings: FitSettings, training: Spli
         )
     training.negative_count = options.negative_count
     training.fixed_nouns = options.negative_nouns == "fixed"
-
-
-def _count(config: RunConfig, training: SplitLoader, validation: SplitLoader) -> None:
-    """Write the numbers of images and captions to the config."""
-    captions, missing = training.caption_count, len(training.missing)
-    config.facts["train"] = {"photos": len(training), "captions": captions, "without_regions": missing}
-    config.facts["validation"] = {"photos": len(validation), "captions": validation.caption_count}
 
 
 def _save_start(grounder: Grounder, run: Path) -> None:
