@@ -15,8 +15,10 @@ from torch import nn
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RunError
 from unboxed.evaluation.pair_scores import score_pairs
+from unboxed.experiments.learning import LearningCurve
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
+from unboxed.inference.hub import model_card
 from unboxed.inference.ranks import rsum
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
@@ -44,6 +46,20 @@ def test_the_loss_falls_and_the_best_epoch_is_kept(tiny_dataset: Path, tiny_run:
     best = json.loads((tmp_path / "run" / "config.json").read_text())["facts"]["best"]
     assert best["val_loss"] == min(entry["val_loss"] for entry in epochs) < epochs[0]["val_loss"]
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_epochs_count_from_0_in_files_and_from_1_in_text(tiny_dataset: Path, tiny_run: Path, tmp_path: Path) -> None:
+    options = InfoGround(negatives="none", joint_width=16, schedule=Schedule(images_per_batch=8, epochs=2))
+    lines: list[str] = []
+    settings = FitSettings(tiny_dataset, tmp_path / "run", tiny_run / "store")
+    config = fit("infoground", options, settings, show=lines.append).config
+    entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    chosen = [entry["epoch"] for entry in entries if entry.get("best")][-1]
+    assert [entry["epoch"] for entry in entries if "val_loss" in entry] == [0, 1]
+    assert config.facts["best"]["epoch"] == chosen
+    assert any(line.endswith(f"best epoch {chosen + 1}") for line in lines)
+    assert LearningCurve.of_run(tmp_path / "run", options.schedule).best_epoch == chosen + 1
+    assert f"| chosen | epoch {chosen + 1}, " in model_card(config)
 
 
 @pytest.mark.parametrize(("select_on", "figure"), [("loss", "val_loss"), ("retrieval", "val_rsum")])
