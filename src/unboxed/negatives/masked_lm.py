@@ -228,7 +228,11 @@ def _steps(captions: int, settings: MaskedLMSettings) -> int:
 
 
 def _one_cycle(step: int, steps: int) -> float:
-    """Share of the peak learning rate: a linear rise over the first tenth, a cosine down to 0."""
+    """Share of the peak learning rate: a linear rise over the first tenth, a cosine down to 0.
+
+    The shape is that of `Schedule.rate`, and stays when that changes: kept negatives are found by a fingerprint that
+    stands for this training.
+    """
     rise = max(steps // 10, 1)
     if step < rise:
         return (step + 1) / rise
