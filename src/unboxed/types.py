@@ -365,6 +365,7 @@ class PairedBatch:
             captions alone, while `captions` and `image_of_C` are of the whole batch. None: all.
         right_CPR: True for the regions that a phrase refers to according to a person's box; None where boxes do not
             train, which is the default.
+        teacher_CPR: the probabilities by which a trained run chooses each phrase's region, in distillation from it.
     """
 
     images: ImageBatch
@@ -372,6 +373,7 @@ class PairedBatch:
     image_of_C: torch.Tensor
     own_C: slice | None = None
     right_CPR: torch.Tensor | None = None
+    teacher_CPR: torch.Tensor | None = None
 
     def own(self) -> PairedBatch:
         """The images and captions of this process; `image_of_C` are indices among the images of the whole batch."""

@@ -96,7 +96,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(
 def test_another_number_of_regions_is_refused_after_one_image(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unboxed.training.fitting.extract", lambda *_, **__: pytest.fail("all images were read"))
+    monkeypatch.setattr("unboxed.training.fit_data.extract", lambda *_, **__: pytest.fail("all images were read"))
     settings = FitSettings(tiny_dataset, tmp_path / "run")
     with pytest.raises(RegionsError, match=r"With 3 channels every image has 3 regions, not \[\d+\]"):
         fit_given("sgr", _small("sgr", region_channels=3), settings)

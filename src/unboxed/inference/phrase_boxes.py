@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from unboxed.inference.run_config import RunConfig
     from unboxed.recipes.model import PhraseAttention
 
-__all__ = ["PhraseBoxes", "PhraseQueries", "boxes_of_heat", "ranked_boxes"]
+__all__ = ["PhraseBoxes", "PhraseQueries", "boxes_of_heat", "phrase_probabilities", "ranked_boxes"]
 
 _HARDLY = 0.25  # probability below which a plural phrase gets one box
 _LARGEST = 1 << 25  # numbers of phrases, queries and regions at a time
@@ -112,19 +112,11 @@ def ranked_boxes(
         found: the attention of the captions, each with its image.
         mask_CR: True for real regions of the image of each caption.
     """
-    ranking, image_of_C = config.ranking, captions.image_of_C
-    has_confidence = bool(config.class_names and ranking.confidence_weight)
-    boxes_BR4, terms = _region_terms(regions_B, image_of_C, mask_CR, has_confidence)
-    prior_CPR = found.prior_CPR if config.ranks_with_prior else None
-    probability_CPR = _probabilities(ranking, terms, queries, found.alignment, prior_CPR)
-    real_CP = torch.from_numpy(queries.real_CP)
-    caption_N = np.repeat(np.arange(len(real_CP)), queries.real_CP.sum(axis=1))
-    if ranking.consensus:
-        head_N = torch.tensor(_heads(captions), dtype=torch.long)
-        shared_NR = agreed(probability_CPR[real_CP], head_N, torch.from_numpy(caption_N), ranking.consensus)
-        probability_CPR = probability_CPR.masked_scatter(real_CP[..., None], shared_NR)
+    ranking = config.ranking
+    boxes_BR4, terms = _region_terms(config, regions_B, captions.image_of_C, mask_CR)
+    probability_CPR = _agreed_probabilities(config, terms, captions, queries, found)
     ranked_CPR = expected_overlaps(probability_CPR, terms.overlap_RR, ranking).masked_fill(~mask_CR[:, None], -1)
-    image_N = np.array(image_of_C)[caption_N]
+    image_N = np.repeat(captions.image_of_C, queries.real_CP.sum(axis=1))
     ranked_NR = ranked_CPR.numpy()[queries.real_CP]
     order_NR = _order(ranked_NR, boxes_BR4, image_N)
     best_NR, best_NR4 = np.take_along_axis(ranked_NR, order_NR, axis=1), boxes_BR4[image_N[:, None], order_NR]
@@ -141,10 +133,43 @@ def ranked_boxes(
         yield PhraseBoxes((boxes_R4[:count], scores_R[:count]), (order_R[:count], regions), point)
 
 
+def phrase_probabilities(
+    config: RunConfig,
+    regions_B: Sequence[Regions],
+    captions: CaptionsOfImages,
+    queries: PhraseQueries,
+    found: PhraseAttention,
+    mask_CR: torch.Tensor,
+) -> torch.Tensor:
+    """The probability `[C, P, R]` that a region is the one that a phrase refers to, from which `ranked_boxes` ranks.
+
+    The arguments are those of `ranked_boxes`.
+    """
+    _, terms = _region_terms(config, regions_B, captions.image_of_C, mask_CR)
+    return _agreed_probabilities(config, terms, captions, queries, found)
+
+
+def _agreed_probabilities(
+    config: RunConfig, terms: RegionTerms, captions: CaptionsOfImages, queries: PhraseQueries, found: PhraseAttention
+) -> torch.Tensor:
+    """`_probabilities`, shared by the phrases of an image with one head noun where the ranking says so."""
+    ranking = config.ranking
+    prior_CPR = found.prior_CPR if config.ranks_with_prior else None
+    probability_CPR = _probabilities(ranking, terms, queries, found.alignment, prior_CPR)
+    if not ranking.consensus:
+        return probability_CPR
+    real_CP = torch.from_numpy(queries.real_CP)
+    caption_N = torch.arange(len(real_CP)).repeat_interleave(real_CP.sum(dim=1))
+    head_N = torch.tensor(_heads(captions), dtype=torch.long)
+    shared_NR = agreed(probability_CPR[real_CP], head_N, caption_N, ranking.consensus)
+    return probability_CPR.masked_scatter(real_CP[..., None], shared_NR)
+
+
 def _region_terms(
-    regions_B: Sequence[Regions], image_of_C: Sequence[int], mask_CR: torch.Tensor, has_confidence: bool
+    config: RunConfig, regions_B: Sequence[Regions], image_of_C: Sequence[int], mask_CR: torch.Tensor
 ) -> tuple[npt.NDArray[np.float32], RegionTerms]:
     """The padded boxes `[B, R, 4]` of B images, and the terms of the regions of the image of each caption."""
+    has_confidence = bool(config.class_names and config.ranking.confidence_weight)
     count = mask_CR.shape[1]
     boxes_BR4 = np.zeros((len(regions_B), count, 4), dtype=np.float32)
     overlap_BRR = np.zeros((len(regions_B), count, count), dtype=np.float32)

@@ -262,7 +262,7 @@ def _without_folders(config: T) -> T:
             changed[field.name] = _without_folders(value)
         elif isinstance(value, Path):
             changed[field.name] = Path(value.name)
-        elif field.name in ("text", "prior"):
+        elif field.name in ("text", "prior", "teacher"):
             model = Path(value.removeprefix("clip:"))
             if model.is_absolute() or model.is_dir():
                 changed[field.name] = "clip:" * value.startswith("clip:") + model.name

@@ -1,4 +1,4 @@
-"""Knowledge distillation from the semantic prior (CKD, Wang et al., CVPR 2021, section 3.3)."""
+"""Knowledge distillation from the semantic prior (CKD, Wang et al., CVPR 2021, section 3.3), or from a trained run."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from unboxed.boxes import tensor_iou
 
 __all__ = ["distillation"]
 
+_LEAST = 1e-30  # probability, whose logarithm is finite
+
 
 def distillation(
     logit_CPR: torch.Tensor,
-    prior_CPR: torch.Tensor,
+    teacher_CPR: torch.Tensor,
     phrase_mask_CP: torch.Tensor,
     region_mask_CR: torch.Tensor,
     edges_CR4: torch.Tensor,
     *,
-    temperature: float,
+    temperature: float | None,
     neighbours: int = 0,
 ) -> torch.Tensor:
-    """Mean cross-entropy of the teacher and the student over the phrases with a positive prior anywhere.
+    """Mean cross-entropy of the teacher and the student over the phrases that the teacher gives a region.
 
-    The teacher is `softmax_r(prior / temperature)`, without gradient; the student is `softmax_r(logit)`.
+    The teacher is `softmax_r(scores / temperature)`, or probabilities, without gradient; the student is
+    `softmax_r(logit)`.
 
     Args:
         logit_CPR: each phrase's logits over the regions of its image; in CKD the cosines, which are not scaled.
-        prior_CPR: scores >= 0 of the semantic prior there; a phrase whose scores are all 0 does not count.
+        teacher_CPR: the teacher's scores >= 0 there; a phrase whose scores are all 0 does not count.
         phrase_mask_CP: True for real phrases.
         region_mask_CR: True for the real regions of each caption's image.
         edges_CR4: the regions' boxes, in any unit, for the neighbourhood.
-        temperature: of the teacher, > 0.
+        temperature: of the teacher, > 0; None: the scores are probabilities, which are divided by their sum.
         neighbours: compare on the regions that overlap the student's best region most, this many, itself included
             (CKD: 8); 0: on all regions. Of regions that overlap it equally, the first are taken.
 
@@ -37,10 +40,12 @@ def distillation(
         A scalar >= 0; 0 with a gradient where no phrase counts.
     """
     allowed_CPR = region_mask_CR[:, None].expand_as(logit_CPR)
-    known_CP = phrase_mask_CP & (prior_CPR * allowed_CPR).amax(dim=-1).gt(0)
+    known_CP = phrase_mask_CP & (teacher_CPR * allowed_CPR).amax(dim=-1).gt(0)
     if neighbours:
         allowed_CPR = _nearest(logit_CPR.detach(), edges_CR4, allowed_CPR, neighbours)
-    teacher_CPR = (prior_CPR.detach() / temperature).masked_fill(~allowed_CPR, float("-inf")).softmax(dim=-1)
+    teacher_CPR = teacher_CPR.detach()
+    teacher_CPR = teacher_CPR.clamp(min=_LEAST).log() if temperature is None else teacher_CPR / temperature
+    teacher_CPR = teacher_CPR.masked_fill(~allowed_CPR, float("-inf")).softmax(dim=-1)
     student_CPR = logit_CPR.masked_fill(~allowed_CPR, float("-inf")).log_softmax(dim=-1)
     loss_CP = -(teacher_CPR * student_CPR.masked_fill(~allowed_CPR, 0)).sum(dim=-1)
     return (loss_CP * known_CP).sum() / known_CP.sum().clamp(min=1)

@@ -63,13 +63,14 @@ def _check_numbers(options: object) -> None:
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """Distillation of the semantic prior into the model during training (CKD, section 3.3).
+    """Distillation of the semantic prior into the model during training (CKD, section 3.3), or of a trained run.
 
     The teacher is a softmax of the prior's scores over the regions of the caption's image. Phrases for which the prior
     is 0 everywhere are left out.
 
     Attributes:
         distillation: weight of the cross-entropy between teacher and student after the ramp; 0: no distillation.
+        teacher: `prior`, or the folder of a run, whose probabilities of the regions then teach (guide “Training”).
         teacher_temperature: of the teacher's softmax; 2 in CKD, where the scores are detector probabilities.
         neighbours: number of regions that teacher and student are compared on, those that overlap the student's best
             region most (CKD: 8); 0: all regions.
@@ -84,6 +85,7 @@ class DistillationConfig:
     """
 
     distillation: float = 0.0
+    teacher: str = "prior"
     teacher_temperature: float = 0.15
     neighbours: int = 0
     ramp_steps: int = 0
@@ -94,6 +96,16 @@ class DistillationConfig:
         if self.ramp == "stairs" and self.ramp_steps < 1:
             raise RunError("--ramp stairs needs the steps between two stairs; add --ramp-steps 500, as in CKD.")
         _check_numbers(self)
+
+    @property
+    def from_prior(self) -> bool:
+        """Whether the semantic prior is distilled."""
+        return self.distillation > 0 and self.teacher == "prior"
+
+    @property
+    def from_run(self) -> Path | None:
+        """The folder of the run that is distilled, if one is."""
+        return Path(self.teacher) if self.distillation and self.teacher != "prior" else None
 
     def weight_at(self, step: int) -> float:
         """The weight at a step, counted from 0."""
@@ -305,7 +317,7 @@ class RecipeConfig:
     @property
     def needs_prior(self) -> bool:
         """Whether training or ranking uses the semantic prior."""
-        return self.reads_prior or self.distillation.distillation > 0
+        return self.reads_prior or self.distillation.from_prior
 
     @property
     def trains(self) -> bool:

@@ -46,10 +46,11 @@ _RULES = (
     ),
     _Rule(("negative_digits",), lambda o: o["negatives"] == "lm", "without --negatives lm"),
     _Rule(
-        ("teacher_temperature", "neighbours", "ramp_steps", "ramp", "student"),
+        ("teacher", "teacher_temperature", "neighbours", "ramp_steps", "ramp", "student"),
         lambda o: o["distillation"] > 0,
         "without --distillation WEIGHT",
     ),
+    _Rule(("teacher_temperature",), lambda o: o["teacher"] == "prior", "with a run as --teacher"),
     _Rule(("step_epochs", "step_factor"), lambda o: o["curve"] == "step", "without --curve step"),
     _Rule(("scaled_features",), lambda o: o["region_inputs"] == "features", "without --region-inputs features"),
     _Rule(

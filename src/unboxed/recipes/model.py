@@ -220,14 +220,15 @@ class MatchingModel(nn.Module):
         parts = dict(options.objective(pairs))
         if batch.captions.substitutes_CN.shape[1] and options.negative_weight:
             parts["negatives"] = options.negative_weight * self._negative_words(pairs)
-        if teaching.distillation:
+        teacher_CPR = pairs.paired_prior_CPR if teaching.from_prior else batch.teacher_CPR
+        if teacher_CPR is not None:
             parts["distillation"] = teaching.weight_at(pairs.training_step.step) * distillation(
                 pairs.paired_cosine_CPR if teaching.student == "cosine" else pairs.paired_logit_CPR,
-                pairs.paired_prior_CPR,
+                teacher_CPR,
                 pairs.phrase_mask_CP,
                 pairs.paired_mask_CR,
                 pairs.paired_edges_CR4,
-                temperature=teaching.teacher_temperature,
+                temperature=teaching.teacher_temperature if teaching.from_prior else None,
                 neighbours=teaching.neighbours,
             )
         if options.intra_caption:

@@ -10,6 +10,7 @@ from unboxed.attention.sgraf import other_region_counts
 from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError, RegionsError, RunError
+from unboxed.inference.run_config import RunConfig
 from unboxed.priors.semantic import matching_resources
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.idle_options import refuse_idle_options
@@ -55,6 +56,8 @@ def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
         require_writable(settings.cache)
     if options.negatives != "none" and options.negative_count < 1:
         raise RunError("--negative-count is 0; give 1 or more, or contrast no words with --negatives none.")
+    if (teacher := options.distillation.from_run) is not None:
+        _require_teachable(options, teacher, settings)
     if options.text != "gru":
         require_transformer(options.text)
     if options.negatives == "lm" and settings.language_model is not None:
@@ -163,6 +166,18 @@ def require_correctable(recipe: str, options: RecipeConfig, settings: FitSetting
         )
     if process_numbers(settings.devices, settings.nodes) != (1, 1):
         raise RunError("Corrected boxes train in one process; leave out --devices and --nodes.")
+
+
+def _require_teachable(options: RecipeConfig, teacher: Path, settings: FitSettings) -> None:
+    """Raise a `RunError` where a run teaches nothing, is missing, or several processes would share its answers."""
+    if options.heat_read_out is not None:
+        raise RunError(
+            "A run teaches the attention to regions, and npair has a match map; choose another recipe, such as ckd, "
+            "or leave out --teacher."
+        )
+    RunConfig.load(teacher)
+    if process_numbers(settings.devices, settings.nodes) != (1, 1):
+        raise RunError("A run teaches in one process; leave out --devices and --nodes.")
 
 
 def require_files(options: RecipeConfig) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from unboxed import __version__
-from unboxed.data.dataset import Dataset, Split, load_dataset
+from unboxed.data.dataset import load_dataset
 from unboxed.data.image_files import skipped_lines
 from unboxed.errors import RunError
 from unboxed.inference.batching import Batcher
@@ -22,29 +21,22 @@ from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.negatives.substitution import SubstitutionSettings
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig
-from unboxed.regions.extraction import extract
-from unboxed.regions.queries import with_queries
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.regions.stored_images import show_replaced_images
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import Report, Show, counted
 from unboxed.runtime.ranks import Ranks
-from unboxed.text.tokens import Tokenizer, Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.training.box_ranker import with_box_ranker
 from unboxed.training.calibration import calibrated
 from unboxed.training.combinations import (
-    require_class_names,
     require_combination,
     require_correctable,
     require_effect,
-    require_files,
-    require_region_count,
-    require_short_captions,
-    require_usable_store,
 )
 from unboxed.training.corrected_boxes import CorrectedExamples, Corrections
+from unboxed.training.fit_data import FitData, read_data
 from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
 from unboxed.training.loop import train
@@ -55,13 +47,12 @@ from unboxed.training.resuming import (
     needs_more_epochs,
     previous_run,
     require_free,
-    require_same_corrections,
+    require_same_supervision,
     two_stores,
 )
 from unboxed.training.split_loader import SplitLoader
-from unboxed.training.splits import sample_images, training_and_validation, with_short_captions
+from unboxed.training.teacher import Teacher
 from unboxed.training.untrained import require_trainable, untrained_model
-from unboxed.types import Example
 
 __all__ = ["FitSettings", "fit", "fit_given"]
 
@@ -178,7 +169,7 @@ def _fit(request: _Request, show: Show, report: Report) -> Grounder:
 class _Prepared(NamedTuple):
     """All that training reads; `finished` is the config of a run that had finished, and gets more epochs."""
 
-    data: _Data
+    data: FitData
     loaders: tuple[SplitLoader, SplitLoader]
     config: RunConfig
     prior: SemanticPrior | None
@@ -196,7 +187,7 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
         (run / "checkpoint.safetensors").unlink(missing_ok=True)  # of a process that was killed at the very end
         show(f"{run} has finished already; nothing to do.")
         return None
-    data = _read_data(request, show)
+    data = read_data(options, settings, request.sources, request.store, show)
     if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
         found = data.dataset.path
         raise RunError(f"The captions of {found} are not those that {run} was started with; start another run.")
@@ -210,10 +201,17 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
         corrected = CorrectedExamples.of(data.training.examples, data.dataset.images, corrections)
         config.facts["corrections"] = corrected.facts
         show(str(corrected))
-    require_same_corrections(previous, config)
-    training = SplitLoader(data.training.examples if corrected is None else corrected.examples, data.store, batcher)
+    examples = data.training.examples if corrected is None else corrected.examples
+    training = SplitLoader(examples, data.store, batcher)
     training.corrected = corrected
     validation = SplitLoader(data.validation.examples, data.store, batcher)
+    if (folder := options.distillation.from_run) is not None:
+        teacher = Teacher.of(folder, data.store, [*examples, *data.validation.examples])
+        training.teacher = validation.teacher = teacher
+        config.facts["teacher"] = teacher.digest
+        if teacher.corrections is not None:
+            config.facts.setdefault("corrections", teacher.corrections)
+    require_same_supervision(previous, config)
     captions, missing = training.caption_count, len(training.missing)
     config.facts["train"] = {"photos": len(training), "captions": captions, "without_regions": missing}
     config.facts["validation"] = {"photos": len(validation), "captions": validation.caption_count}
@@ -249,67 +247,7 @@ def _trained(prepared: _Prepared, settings: FitSettings, ranks: Ranks, show: Sho
         return _finished(grounder, data, settings, show) if ranks.is_first else Grounder.load(run)
 
 
-class _Data(NamedTuple):
-    """What a fit reads of its dataset."""
-
-    dataset: Dataset
-    training: Split
-    validation: Split
-    store: RegionStore
-    vocabulary: Vocabulary
-
-
-def _read_data(request: _Request, show: Show) -> _Data:
-    options, settings = request.options, request.settings
-    dataset = load_dataset(settings.data)
-    training, validation = training_and_validation(dataset)
-    for line in dataset.notes:
-        show(line)
-    training = sample_images(training, settings.train_fraction, options.schedule.seed)
-    for split in (training, validation):
-        show(split.describe())
-        if settings.strict:
-            split.require_readable()
-    store, examples = request.store, [*training.examples, *validation.examples]
-    require_short_captions(options, settings, [caption.text for one in examples for caption in one.captions])
-    training, validation = with_short_captions(training, show), with_short_captions(validation, show)
-    show_replaced_images(store, examples, show)
-    if store is None:
-        store = _extracted(request, dataset, examples, training.examples, show)
-    require_usable_store(options, store, examples)
-    texts = (caption.text for example in training.examples for caption in example.captions)
-    reading = options.text_encoder
-    tokenizer = Tokenizer(reading.tokenizer, reading.start_end_words)
-    vocabulary = Vocabulary.from_captions(texts, settings.min_count, tokenizer)
-    if options.reads_labels:
-        names = dict.fromkeys(name.rpartition(":")[2].lower() for name in store.class_names)
-        vocabulary = replace(vocabulary, words=(*vocabulary.words, *(n for n in names if n and n not in vocabulary)))
-    return _Data(dataset, training, validation, store, vocabulary)
-
-
-def _extracted(
-    request: _Request, dataset: Dataset, examples: Sequence[Example], training: Sequence[Example], show: Show
-) -> RegionStore:
-    """The regions of all examples; those for training give the queries of zero-shot detectors."""
-    options, settings, sources = request.options, request.settings, request.sources
-    if sources is None:
-        sources, line = options.region_settings(dataset)
-        show(line)
-    sources = with_crop_encoder(options, sources)
-    require_class_names(options, sources.names_classes)
-    options.require_sources(sources)
-    require_files(options)
-    sources = with_queries(sources, training)
-    require_region_count(options, sources, examples)
-    summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
-    if summary.repairs:
-        show(summary.repairs)
-    for line in skipped_lines(dict(summary.skipped)):
-        show(line)
-    return RegionStore.open(settings.out / "store")
-
-
-def _run_config(request: _Request, data: _Data) -> RunConfig:
+def _run_config(request: _Request, data: FitData) -> RunConfig:
     return RunConfig(
         recipe=request.recipe,
         options=request.options,
@@ -387,7 +325,7 @@ def _train(
     grounder.model.eval()
 
 
-def _finished(grounder: Grounder, data: _Data, settings: FitSettings, show: Show) -> Grounder:
+def _finished(grounder: Grounder, data: FitData, settings: FitSettings, show: Show) -> Grounder:
     """The run with its calibration and what ranks its boxes, marked as finished."""
     run, split = settings.out, EmbeddedSplit(grounder, data.store)
     calibration = calibrated(split, data.validation.examples, data.training.examples, show)

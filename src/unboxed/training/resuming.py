@@ -24,7 +24,7 @@ __all__ = [
     "needs_more_epochs",
     "previous_run",
     "require_free",
-    "require_same_corrections",
+    "require_same_supervision",
     "two_stores",
 ]
 
@@ -106,10 +106,15 @@ def previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, pres
     return previous
 
 
-def require_same_corrections(previous: RunConfig | None, config: RunConfig) -> None:
-    """Raise a `RunError` unless a resumed run is trained with the corrections that it was started with."""
-    if previous is not None and previous.facts.get("corrections") != config.facts.get("corrections"):
+def require_same_supervision(previous: RunConfig | None, config: RunConfig) -> None:
+    """Raise a `RunError` unless a resumed run has the corrections and the teacher that it was started with."""
+    if previous is None:
+        return
+    if previous.facts.get("corrections") != config.facts.get("corrections"):
         raise RunError("The run was started with other corrections; repeat --use-corrections, or start another run.")
+    if previous.facts.get("teacher") != config.facts.get("teacher"):
+        teacher = config.options.distillation.from_run
+        raise RunError(f"The weights of {teacher} are not those that began to teach this run; start another run.")
 
 
 def two_stores(store: Path) -> RegionsError:

@@ -23,6 +23,7 @@ from unboxed.runtime.threads import Prefetcher
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.tokens import words
 from unboxed.training.corrected_boxes import CorrectedExamples
+from unboxed.training.teacher import Teacher
 from unboxed.types import Array, CaptionBatch, Example, ImageBatch, PairedBatch
 
 __all__ = ["SplitLoader"]
@@ -53,6 +54,7 @@ class SplitLoader:
         negative_count: substitutes of a caption in one batch.
         fixed_nouns: replace the same noun of a caption in every epoch.
         corrected: the boxes that people corrected, which batches then contain; None: no boxes.
+        teacher: the run that teaches, whose answers batches then contain; None: no run does.
         ranks: the processes that share each training batch.
 
     Raises:
@@ -66,6 +68,7 @@ class SplitLoader:
         self.negative_count = 0
         self.fixed_nouns = False
         self.corrected: CorrectedExamples | None = None
+        self.teacher: Teacher | None = None
         self.ranks = Ranks()
         self._class_scores: dict[int, npt.NDArray[np.float16]] = {}
         self._class_score_bytes = 0
@@ -163,16 +166,19 @@ class SplitLoader:
         first, last = (sum(len(numbers) for _, numbers in shares[:end]) for end in (own.start, own.stop))
         images = self._images([image for image, _ in shares[own]])
         collated = self._batcher.captions(captions, slots=slots or None, substitutes=substitutes or None)
-        right_CPR = None
+        named, phrases = [(self.image_ids[image], numbers) for image, numbers in shares], collated.phrase_CPW.shape[1]
+        right_CPR = teacher_CPR = None
         if self.corrected is not None:
-            named = [(self.image_ids[image], numbers) for image, numbers in shares]
-            right_CPR = self.corrected.right_regions(named, images, collated.phrase_CPW.shape[1])
+            right_CPR = self.corrected.right_regions(named, images, phrases)
+        if self.teacher is not None:
+            teacher_CPR = self.teacher.probabilities(named, phrases, images.mask_BR.shape[1])
         return PairedBatch(
             images=images,
             captions=collated,
             image_of_C=torch.as_tensor(np.asarray(image_of_C, dtype=np.int64)),
             own_C=None if ranks.count == 1 else slice(first, last),
             right_CPR=right_CPR,
+            teacher_CPR=teacher_CPR,
         )
 
     def _images(self, images: Sequence[int]) -> ImageBatch:

@@ -1,0 +1,159 @@
+"""A run that teaches another one: its answers, what they train, and what cannot teach."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unboxed.attention.ranking import Ranking
+from unboxed.data.dataset import load_dataset
+from unboxed.errors import RunError
+from unboxed.inference.embedded_split import EmbeddedSplit
+from unboxed.inference.grounder import Grounder
+from unboxed.recipes import RecipeConfig
+from unboxed.recipes.ckd import CKD
+from unboxed.recipes.config import DistillationConfig
+from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.npair import NPair
+from unboxed.recipes.schedule import Schedule
+from unboxed.recipes.sprm import SPRM
+from unboxed.regions.store import RegionStore
+from unboxed.training.fitting import FitSettings, fit
+from unboxed.training.teacher import Teacher
+from unboxed.types import Array, Example
+
+SCHEDULE = Schedule(epochs=8, images_per_batch=8)
+
+
+@pytest.fixture(scope="module")
+def teacher(tiny_world: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two members, whose scores of boxes are the probabilities of regions."""
+    out = tmp_path_factory.mktemp("teacher") / "run"
+    options = CKD(members=2, joint_width=32, schedule=SCHEDULE, ranking=Ranking(expected_overlap=False, consensus=1.0))
+    fit("ckd", options, FitSettings(tiny_world[0], out, regions=tiny_world[1]))
+    return out
+
+
+def _examples(data: Path) -> tuple[Example, ...]:
+    return tuple(load_dataset(data).split("train").examples)
+
+
+def _scores(run: Grounder, store: RegionStore, example: Example) -> list[list[Array]]:
+    """The score of every region, in the order of the store, for the phrases of each caption."""
+    found = next(iter(EmbeddedSplit(run, store).ground([(example.image_id, example.captions)])))
+    place = {tuple(box.tolist()): number for number, box in enumerate(store[example.image_id].boxes)}
+    return [[_by_place(phrase.boxes, phrase.scores, place) for phrase in one.phrases] for one in found]
+
+
+def _by_place(boxes: Array, scores: Array, place: dict[tuple[float, ...], int]) -> Array:
+    score_R = np.zeros(len(place), np.float32)
+    for box, score in zip(boxes, scores, strict=True):
+        score_R[place[tuple(box.tolist())]] = score
+    return score_R
+
+
+def test_the_answers_are_the_probabilities_by_which_the_run_ranks_regions(
+    teacher: Path, tiny_world: tuple[Path, Path]
+) -> None:
+    store, examples = RegionStore.open(tiny_world[1]), _examples(tiny_world[0])[:4]
+    answers = Teacher.of(teacher, store, examples, progress=False)
+    batch = [(example.image_id, [1, 0]) for example in examples]
+    phrases = max(len(caption.phrases) for example in examples for caption in example.captions)
+    regions = max(len(store[example.image_id]) for example in examples) + 3  # padded
+    probability_CPR = answers.probabilities(batch, phrases, regions).numpy()
+    run, row = Grounder.load(teacher), 0
+    for example in examples:
+        expected = _scores(run, store, example)
+        for number in (1, 0):
+            for phrase, score_R in enumerate(expected[number]):
+                likeliest = np.sort(score_R)[::-1][:16]
+                kept_R = probability_CPR[row, phrase, : len(score_R)]
+                np.testing.assert_allclose(kept_R, np.where(score_R >= likeliest[-1], score_R, 0), atol=1e-3)
+            assert not probability_CPR[row, len(expected[number]) :].any()
+            row += 1
+    assert not probability_CPR[:, :, regions - 3 :].any()
+
+
+def test_a_student_answers_as_its_teacher_does(teacher: Path, tiny_world: tuple[Path, Path], tmp_path: Path) -> None:
+    """A student that nothing else trains finds the teacher's regions; an untaught model does not."""
+    data, files = tiny_world
+    store, examples = RegionStore.open(files), _examples(data)
+    options = CKD(
+        distillation=DistillationConfig(distillation=1.0, teacher=str(teacher)),
+        sentence_weight=0,
+        phrase_weight=0,
+        joint_width=32,
+        ranking=Ranking(expected_overlap=False),
+        schedule=replace(SCHEDULE, epochs=40),
+    )
+    student = fit("ckd", options, FitSettings(data, tmp_path / "student", regions=files))
+    assert not options.needs_prior and student.prior is None  # only the teacher knew it
+    untaught = replace(
+        options,
+        distillation=DistillationConfig(distillation=0.0),
+        phrase_weight=1,
+        schedule=replace(SCHEDULE, epochs=1),
+    )
+    other = fit("ckd", untaught, FitSettings(data, tmp_path / "other", regions=files))
+    agreed = [_agreement(run, Grounder.load(teacher), store, examples[:8]) for run in (student, other)]
+    assert agreed[0] > 0.5 and agreed[0] > agreed[1] + 0.2, agreed
+
+
+def _agreement(run: Grounder, teacher: Grounder, store: RegionStore, examples: tuple[Example, ...]) -> float:
+    """The share of phrases for which two runs choose one region."""
+    pairs = [
+        (mine.argmax(), theirs.argmax())
+        for example in examples
+        for of_mine, of_theirs in zip(*(_scores(one, store, example) for one in (run, teacher)), strict=True)
+        for mine, theirs in zip(of_mine, of_theirs, strict=True)
+    ]
+    return float(np.mean([mine == theirs for mine, theirs in pairs]))
+
+
+def test_a_run_is_resumed_with_the_teacher_that_it_was_started_with(
+    teacher: Path, tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, store = tiny_world
+    copy = tmp_path / "teacher"
+    shutil.copytree(teacher, copy)
+    teaching = DistillationConfig(distillation=1.0, teacher=str(copy))
+    options = InfoGround(negatives="none", joint_width=32, distillation=teaching, schedule=replace(SCHEDULE, epochs=1))
+    settings = FitSettings(data, tmp_path / "run", regions=store)
+    run = fit("infoground", options, settings)
+    assert run.config.without_paths().options.distillation.teacher == "teacher"
+    more = replace(options, schedule=replace(SCHEDULE, epochs=2))
+    shutil.copy(tmp_path / "run" / "model.safetensors", tmp_path / "kept")
+    other = fit(
+        "ckd",
+        CKD(joint_width=32, schedule=replace(SCHEDULE, epochs=1)),
+        FitSettings(data, tmp_path / "another", regions=store),
+    )
+    shutil.rmtree(copy)
+    with pytest.raises(RunError, match=r"There is no folder .*teacher; name that of a run"):
+        fit("infoground", more, replace(settings, resume=True))
+    other.save(copy)
+    with pytest.raises(RunError, match=r"The weights of .*teacher are not those that began to teach this run"):
+        fit("infoground", more, replace(settings, resume=True))
+    shutil.rmtree(copy)
+    shutil.copytree(teacher, copy)
+    assert fit("infoground", more, replace(settings, resume=True)).config.options.schedule.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "devices", "reason"),
+    [
+        ("npair", NPair(), 1, "npair has a match map; choose another recipe"),
+        ("ckd", CKD(), 2, "A run teaches in one process; leave out --devices"),
+        ("sprm", SPRM(untrained=True), 1, "--distillation has no effect with --untrained"),
+    ],
+)
+def test_what_cannot_be_taught_is_refused(
+    teacher: Path, tmp_path: Path, recipe: str, options: RecipeConfig, devices: int, reason: str
+) -> None:
+    taught = replace(options, distillation=DistillationConfig(distillation=1.0, teacher=str(teacher)))
+    with pytest.raises(RunError, match=reason):
+        fit(recipe, taught, FitSettings(tmp_path / "unread.toml", tmp_path / "run", devices=devices))
