@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from unboxed.errors import ModelError
 from unboxed.text.recurrent import RecurrentEncoder, pooled
@@ -95,6 +98,27 @@ def test_a_maximum_leaves_out_words_of_the_vocabulary_that_have_no_vector() -> N
     found_CPH = encoder.read_phrases(tokens_CW, all_CW[:, None])
     torch.testing.assert_close(found_CPH[0, 0], states_WH[[0, 2]].amax(dim=0))
     assert not torch.allclose(found_CPH[0, 0], states_WH.amax(dim=0))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "last"])
+def test_phrases_of_a_long_caption_are_read_without_a_number_for_each_phrase_and_word(pooling: str) -> None:
+    """Of 8,000 phrases of two words, the numbers would take a gigabyte, and the mask 128 megabytes."""
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal largest
+            found = func(*args, **(kwargs or {}))
+            results = found if isinstance(found, tuple | list) else [found]
+            largest = max(largest, *(r.untyped_storage().nbytes() for r in results if isinstance(r, torch.Tensor)), 0)
+            return found
+
+    reading = TextConfig(phrase_reads="phrase", phrase_pooling=pooling)  # type: ignore[arg-type]
+    encoder = RecurrentEncoder(20, 2, 3, settings=reading)
+    phrase_CPW = torch.eye(400, dtype=torch.bool).repeat_interleave(2, dim=1)[None]
+    with torch.no_grad(), Watch():
+        encoder.read_phrases(torch.randint(3, 20, (1, 800)), phrase_CPW)
+    assert largest <= phrase_CPW.nbytes
 
 
 @pytest.mark.parametrize("largest", [1, 1 << 25])  # of a long caption, a few groups at a time

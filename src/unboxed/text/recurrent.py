@@ -129,14 +129,13 @@ class RecurrentEncoder(nn.Module):
             phrase_CPW: True where word w belongs to phrase p.
         """
         has_CP = phrase_CPW.any(dim=-1)
-        own_NW = phrase_CPW[has_CP]
         state_CPH = torch.zeros(*has_CP.shape, self.output_width, device=tokens_CW.device, dtype=self._dtype)
-        if not len(own_NW):
+        if not has_CP.any():
             return state_CPH
-        order_NL = (~own_NW).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(own_NW.sum(dim=1).max())]
-        mask_NL = own_NW.gather(1, order_NL)
-        tokens_NW = tokens_CW[:, None].expand_as(phrase_CPW)[has_CP]
-        tokens_NL = tokens_NW.gather(1, order_NL) * mask_NL
+        count_N = phrase_CPW.sum(dim=-1)[has_CP]
+        mask_NL = torch.arange(int(count_N.max()), device=tokens_CW.device) < count_N[:, None]
+        tokens_NL = tokens_CW.new_zeros(mask_NL.shape)
+        tokens_NL[mask_NL] = tokens_CW[:, None].expand_as(phrase_CPW)[phrase_CPW]  # both row by row
         counted_NL = mask_NL
         if self.settings.phrase_pooling == "max":
             counted_NL = mask_NL & (tokens_NL != UNKNOWN_ID) & self.fixed_vectors[tokens_NL].any(dim=-1)
