@@ -11,9 +11,11 @@ import pytest
 
 from unboxed.attention.ranking import Ranking
 from unboxed.data.dataset import load_dataset
-from unboxed.errors import RunError
+from unboxed.errors import RegionsError, RunError
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
+from unboxed.inference.hub import model_card
+from unboxed.inference.run_config import RunConfig
 from unboxed.recipes import RecipeConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
@@ -21,7 +23,9 @@ from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
+from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.training.corrected_boxes import PhraseBox, all_corrections
 from unboxed.training.fitting import FitSettings, fit
 from unboxed.training.teacher import Teacher
 from unboxed.types import Array, Example
@@ -141,6 +145,95 @@ def test_a_run_is_resumed_with_the_teacher_that_it_was_started_with(
     shutil.rmtree(copy)
     shutil.copytree(teacher, copy)
     assert fit("infoground", more, replace(settings, resume=True)).config.options.schedule.epochs == 2
+
+
+TAUGHT = InfoGround(negatives="none", joint_width=32, schedule=replace(SCHEDULE, epochs=1))
+
+
+def _taught_by(teacher: Path, options: RecipeConfig = TAUGHT) -> RecipeConfig:
+    return replace(options, distillation=DistillationConfig(distillation=1.0, teacher=str(teacher)))
+
+
+def _with_facts(teacher: Path, copy: Path, **facts: object) -> Path:
+    """A copy of a run that states other facts about itself."""
+    shutil.copytree(teacher, copy)
+    config = RunConfig.load(copy)
+    replace(config, facts={**config.facts, **facts}).save(copy)
+    return copy
+
+
+def test_corrected_boxes_that_trained_a_teacher_are_stated_by_what_it_teaches(
+    teacher: Path, tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, store = tiny_world
+    seen = {"boxes": 1200, "photos": 30, "digest": "of the teacher"}
+    corrected = _with_facts(teacher, tmp_path / "corrected", corrections=seen)
+    said: list[str] = []
+    student = fit(
+        "infoground", _taught_by(corrected), FitSettings(data, tmp_path / "one", regions=store), show=said.append
+    )
+    assert any("so the results are not those of captions alone" in line for line in said)
+    assert "1,200 boxes that people corrected were used too" in model_card(student.config)
+    example = _examples(data)[0]
+    caption = example.captions[0]
+    phrase = caption.phrases[0]
+    own = {example.path.name: [PhraseBox(caption.text, phrase.start, phrase.end, (0.1, 0.1, 0.9, 0.9))]}
+    settings = FitSettings(data, tmp_path / "two", regions=store)
+    both = fit("infoground", _taught_by(tmp_path / "one"), settings, corrections=own)
+    assert both.config.facts["corrections"]["boxes"] == 1201
+
+
+def test_corrections_of_the_same_file_are_counted_once() -> None:
+    facts = {"boxes": 3, "photos": 2, "digest": "a"}
+    assert all_corrections(facts, None) == all_corrections(facts, facts) == facts
+    both = all_corrections(facts, {"boxes": 1, "photos": 1, "digest": "b"})
+    assert (both["boxes"], both["photos"]) == (4, 3) and both["digest"] not in "ab"
+
+
+@pytest.mark.parametrize(
+    ("folder", "published"), [("../of a person/teacher", "teacher"), ("/runs/t", "t"), ("of/prior", "./prior")]
+)
+def test_a_published_student_names_its_teacher_without_folders(
+    teacher: Path, tmp_path: Path, folder: str, published: str
+) -> None:
+    options = _taught_by(Path(folder), CKD())
+    student = replace(RunConfig.load(teacher), options=options, regions=RegionSettings(), boxes_from="trained")
+    student.without_paths().save(tmp_path)
+    found = RunConfig.load(tmp_path).options
+    assert found.distillation.teacher == published and not found.needs_prior
+
+
+def test_a_path_names_a_teacher_or_a_text_encoder() -> None:
+    assert DistillationConfig(distillation=1.0, teacher=Path("a b")).teacher == "a b"  # type: ignore[arg-type]
+    assert CKD(text=Path("bert")).text == "bert"  # type: ignore[arg-type]
+
+
+def test_regions_are_found_as_those_of_the_teacher(
+    teacher: Path, tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Without a store: the defaults of the dataset may be other ones, with which the teacher cannot answer."""
+    data = tiny_world[0]
+    grid = FitSettings(data, tmp_path / "grid")
+    fit("infoground", TAUGHT, grid, sources=RegionSettings(grid=2))
+    student = fit("infoground", _taught_by(tmp_path / "grid"), FitSettings(data, tmp_path / "student"))
+    assert student.config.regions.fingerprint() == RunConfig.load(tmp_path / "grid").regions.fingerprint()
+    settings = FitSettings(data, tmp_path / "other", regions=tmp_path / "grid" / "store")
+    with pytest.raises(RegionsError, match=r"was trained on regions of other settings .* detectors: .*; add --regions"):
+        fit("infoground", _taught_by(teacher), settings)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_run_that_cannot_teach_is_refused_before_data_is_read(teacher: Path, tmp_path: Path) -> None:
+    unfinished = _with_facts(teacher, tmp_path / "unfinished", finished=False)
+    shutil.copytree(teacher, damaged := tmp_path / "damaged")
+    (damaged / "model.safetensors").write_bytes(b"half")
+    for run, reason in (
+        (unfinished, "is not trained to its end yet; finish it first"),
+        (damaged, "model.safetensors is damaged"),
+        (tmp_path, "is not a run"),
+    ):
+        with pytest.raises(RunError, match=reason):
+            fit("infoground", _taught_by(run), FitSettings(tmp_path / "unread.toml", tmp_path / "run"))
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ _COUNTS = {  # numbers in the facts that messages and cards show
     "train": ("photos", "captions"),
     "validation": ("photos", "captions"),
     "best": ("epoch", "val_loss", "val_rsum", "steps", "seconds"),
-    "corrections": ("boxes",),
+    "corrections": ("boxes", "photos"),
 }
 _TIES = 0.02  # factor of the logarithms of confidence and area, where these only decide between equal scores
 _WIDEST = 1_000_000  # columns of features; more are refused before memory is asked for
@@ -262,7 +262,10 @@ def _without_folders(config: T) -> T:
             changed[field.name] = _without_folders(value)
         elif isinstance(value, Path):
             changed[field.name] = Path(value.name)
-        elif field.name in ("text", "prior", "teacher"):
+        elif field.name == "teacher" and value != "prior":
+            name = Path(value).name
+            changed[field.name] = f"./{name}" if name == "prior" else name
+        elif field.name in ("text", "prior"):
             model = Path(value.removeprefix("clip:"))
             if model.is_absolute() or model.is_dir():
                 changed[field.name] = "clip:" * value.startswith("clip:") + model.name

@@ -33,10 +33,10 @@ __all__ = ["DistillationConfig", "RecipeConfig"]
 _LARGEST, _MEMBERS = 2**31, 1000
 
 
-def _check_numbers(options: object) -> None:
+def _check_values(options: object) -> None:
     """Numbers are 0 or more; widths at least 1, temperatures and λ_lse above 0, probabilities of dropout below 1.
 
-    Options that a recipe outside this package adds only have to be finite.
+    Options that a recipe outside this package adds only have to be finite. A path becomes a text where one is expected.
 
     Raises:
         RunError: one that is not; it names the option.
@@ -46,7 +46,9 @@ def _check_numbers(options: object) -> None:
     for option in fields(options):  # type: ignore[arg-type]
         name, value = option.name, getattr(options, option.name)
         if is_dataclass(value) and not hasattr(value, "__post_init__"):  # one that does not check its own values
-            _check_numbers(value)
+            _check_values(value)
+        if isinstance(value, Path) and option.type == "str":
+            object.__setattr__(options, name, str(value))
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if name not in ours:
@@ -95,7 +97,7 @@ class DistillationConfig:
     def __post_init__(self) -> None:
         if self.ramp == "stairs" and self.ramp_steps < 1:
             raise RunError("--ramp stairs needs the steps between two stairs; add --ramp-steps 500, as in CKD.")
-        _check_numbers(self)
+        _check_values(self)
 
     @property
     def from_prior(self) -> bool:
@@ -204,7 +206,7 @@ class RecipeConfig:
     schedule: Schedule = field(default_factory=Schedule)
 
     def __post_init__(self) -> None:
-        _check_numbers(self)
+        _check_values(self)
         reading = self.text_encoder
         if self.prior not in ("none", "semantic") and self.crop_encoder in (None, ""):
             raise RunError(

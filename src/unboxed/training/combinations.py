@@ -10,7 +10,7 @@ from unboxed.attention.sgraf import other_region_counts
 from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError, RegionsError, RunError
-from unboxed.inference.run_config import RunConfig
+from unboxed.inference.run_folder import read_run
 from unboxed.priors.semantic import matching_resources
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.idle_options import refuse_idle_options
@@ -169,13 +169,17 @@ def require_correctable(recipe: str, options: RecipeConfig, settings: FitSetting
 
 
 def _require_teachable(options: RecipeConfig, teacher: Path, settings: FitSettings) -> None:
-    """Raise a `RunError` where a run teaches nothing, is missing, or several processes would share its answers."""
+    """Raise a `RunError` where a run cannot teach these options, or several processes would share its answers."""
     if options.heat_read_out is not None:
         raise RunError(
             "A run teaches the attention to regions, and npair has a match map; choose another recipe, such as ckd, "
             "or leave out --teacher."
         )
-    RunConfig.load(teacher)
+    config = read_run(teacher).config
+    if config.options.heat_read_out is not None:
+        raise RunError(f"{teacher} reads boxes off heat maps and ranks no regions; choose another run as --teacher.")
+    if not config.facts.get("finished", True):
+        raise RunError(f"{teacher} is not trained to its end yet; finish it first: `unboxed fit … --resume`.")
     if process_numbers(settings.devices, settings.nodes) != (1, 1):
         raise RunError("A run teaches in one process; leave out --devices and --nodes.")
 

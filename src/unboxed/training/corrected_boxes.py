@@ -18,7 +18,7 @@ from unboxed.errors import RunError
 from unboxed.runtime.progress import counted
 from unboxed.types import Array, Caption, Example, ImageBatch, Phrase, float32_array
 
-__all__ = ["CorrectedExamples", "Corrections", "PhraseBox"]
+__all__ = ["CorrectedExamples", "Corrections", "PhraseBox", "all_corrections"]
 
 _RIGHT = 0.5  # IoU of a region with a corrected box of its phrase
 
@@ -124,6 +124,14 @@ class CorrectedExamples:
                         right_CPR[row, phrase] = (overlap_R >= _RIGHT) & mask_BR[position]
                 row += 1
         return torch.from_numpy(right_CPR)
+
+
+def all_corrections(of_teacher: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The facts about the boxes that trained a run or its teacher; those of different files are counted together."""
+    if own is None or own.get("digest") == of_teacher.get("digest"):
+        return of_teacher
+    digest = hashlib.sha256(f"{of_teacher.get('digest')} {own.get('digest')}".encode()).hexdigest()
+    return {**{name: of_teacher.get(name, 0) + own.get(name, 0) for name in ("boxes", "photos")}, "digest": digest}
 
 
 def _with_boxes(

@@ -35,7 +35,7 @@ from unboxed.training.combinations import (
     require_correctable,
     require_effect,
 )
-from unboxed.training.corrected_boxes import CorrectedExamples, Corrections
+from unboxed.training.corrected_boxes import CorrectedExamples, Corrections, all_corrections
 from unboxed.training.fit_data import FitData, read_data
 from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
@@ -139,11 +139,17 @@ class _Request:
             raise two_stores(self.settings.regions)
         return RegionStore.open(self.settings.regions) if self.opened is None else self.opened
 
+    @cached_property
+    def found_with(self) -> RegionSettings | None:
+        """The settings with which regions are found: those given, or the teacher's; None: those of the dataset."""
+        teacher = self.options.distillation.from_run
+        return self.sources if self.sources is not None or teacher is None else RunConfig.load(teacher).regions
+
     def regions(self) -> RegionStore | RegionSettings:
         """The store, or the settings with which the regions are found."""
         if self.store is not None:
             return self.store
-        found = self.sources or self.options.region_settings(load_dataset(self.settings.data))[0]
+        found = self.found_with or self.options.region_settings(load_dataset(self.settings.data))[0]
         return with_crop_encoder(self.options, found)
 
 
@@ -187,7 +193,7 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
         (run / "checkpoint.safetensors").unlink(missing_ok=True)  # of a process that was killed at the very end
         show(f"{run} has finished already; nothing to do.")
         return None
-    data = read_data(options, settings, request.sources, request.store, show)
+    data = read_data(options, settings, request.found_with, request.store, show)
     if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
         found = data.dataset.path
         raise RunError(f"The captions of {found} are not those that {run} was started with; start another run.")
@@ -210,7 +216,8 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
         training.teacher = validation.teacher = teacher
         config.facts["teacher"] = teacher.digest
         if teacher.corrections is not None:
-            config.facts.setdefault("corrections", teacher.corrections)
+            show(f"Corrections: {folder} was trained with some, so the results are not those of captions alone")
+            config.facts["corrections"] = all_corrections(teacher.corrections, config.facts.get("corrections"))
     require_same_supervision(previous, config)
     captions, missing = training.caption_count, len(training.missing)
     config.facts["train"] = {"photos": len(training), "captions": captions, "without_regions": missing}

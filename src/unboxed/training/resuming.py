@@ -110,11 +110,11 @@ def require_same_supervision(previous: RunConfig | None, config: RunConfig) -> N
     """Raise a `RunError` unless a resumed run has the corrections and the teacher that it was started with."""
     if previous is None:
         return
-    if previous.facts.get("corrections") != config.facts.get("corrections"):
-        raise RunError("The run was started with other corrections; repeat --use-corrections, or start another run.")
     if previous.facts.get("teacher") != config.facts.get("teacher"):
         teacher = config.options.distillation.from_run
         raise RunError(f"The weights of {teacher} are not those that began to teach this run; start another run.")
+    if previous.facts.get("corrections") != config.facts.get("corrections"):
+        raise RunError("The run was started with other corrections; repeat --use-corrections, or start another run.")
 
 
 def two_stores(store: Path) -> RegionsError:

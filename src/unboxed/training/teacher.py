@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unboxed.errors import RunError
+from unboxed.errors import RegionsError
 from unboxed.inference.batching import CaptionsOfImages, caption_groups
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.phrase_boxes import PhraseQueries, phrase_probabilities
@@ -63,16 +63,19 @@ class Teacher:
             progress: show rate and time left.
 
         Raises:
-            RunError: no run there, or one that ranks no regions.
-            RegionsError: the run was trained on other features or classes.
+            RunError: no run there.
+            RegionsError: the run was trained on regions that were found with other settings.
         """
         grounder = Grounder.load(run)
-        if grounder.config.options.heat_read_out is not None:
-            raise RunError(f"{run} reads boxes off heat maps and ranks no regions; choose another run as --teacher.")
+        if store.settings.fingerprint() != grounder.config.regions.fingerprint():
+            raise RegionsError(
+                f"{run} was trained on regions of other settings than those of {store.path}: "
+                f"{'; '.join(store.settings.differences(grounder.config.regions))}. A teacher and what it teaches "
+                f"need the same; add --regions with the store of {run}, or leave out --regions and options of regions."
+            )
         stored = [example for example in examples if example.image_id in store]
         answers: dict[str, Sequence[_Answers]] = {}
-        groups = caption_groups(track(stored, "Answers of the teacher", len(stored), progress), _caption_count)
-        for group in groups:
+        for group in caption_groups(track(stored, "Answers of the teacher", len(stored), progress), _caption_count):
             answers.update(zip((one.image_id for one in group), _answered(grounder, store, group), strict=True))
         return cls(answers, numbers_digest(run / "model.safetensors"), grounder.config.facts.get("corrections"))
 
