@@ -209,7 +209,7 @@ def test_a_path_names_a_teacher_or_a_text_encoder() -> None:
 
 
 def test_regions_are_found_as_those_of_the_teacher(
-    teacher: Path, tiny_world: tuple[Path, Path], tmp_path: Path
+    teacher: Path, tiny_world: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a store: the defaults of the dataset may be other ones, with which the teacher cannot answer."""
     data = tiny_world[0]
@@ -218,8 +218,11 @@ def test_regions_are_found_as_those_of_the_teacher(
     student = fit("infoground", _taught_by(tmp_path / "grid"), FitSettings(data, tmp_path / "student"))
     assert student.config.regions.fingerprint() == RunConfig.load(tmp_path / "grid").regions.fingerprint()
     settings = FitSettings(data, tmp_path / "other", regions=tmp_path / "grid" / "store")
-    with pytest.raises(RegionsError, match=r"was trained on regions of other settings .* detectors: .*; add --regions"):
+    with pytest.raises(RegionsError, match=r"regions of other settings \(detectors: .*needs the same; add --regions"):
         fit("infoground", _taught_by(teacher), settings)
+    monkeypatch.setattr("unboxed.training.fit_data.extract", lambda *_, **__: pytest.fail("all images were read"))
+    with pytest.raises(RegionsError, match="regions of other settings"):
+        fit("infoground", _taught_by(teacher), replace(settings, regions=None), sources=RegionSettings(grid=2))
     assert not (tmp_path / "other").exists()
 
 

@@ -51,7 +51,7 @@ from unboxed.training.resuming import (
     two_stores,
 )
 from unboxed.training.split_loader import SplitLoader
-from unboxed.training.teacher import Teacher
+from unboxed.training.teacher import Teacher, require_same_regions
 from unboxed.training.untrained import require_trainable, untrained_model
 
 __all__ = ["FitSettings", "fit", "fit_given"]
@@ -193,6 +193,10 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
         (run / "checkpoint.safetensors").unlink(missing_ok=True)  # of a process that was killed at the very end
         show(f"{run} has finished already; nothing to do.")
         return None
+    folder = options.distillation.from_run
+    if folder is not None:
+        regions = request.regions()
+        require_same_regions(folder, regions.settings if isinstance(regions, RegionStore) else regions)
     data = read_data(options, settings, request.found_with, request.store, show)
     if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
         found = data.dataset.path
@@ -211,7 +215,7 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
     training = SplitLoader(examples, data.store, batcher)
     training.corrected = corrected
     validation = SplitLoader(data.validation.examples, data.store, batcher)
-    if (folder := options.distillation.from_run) is not None:
+    if folder is not None:
         teacher = Teacher.of(folder, data.store, [*examples, *data.validation.examples])
         training.teacher = validation.teacher = teacher
         config.facts["teacher"] = teacher.digest

@@ -15,12 +15,14 @@ from unboxed.errors import RegionsError
 from unboxed.inference.batching import CaptionsOfImages, caption_groups
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.phrase_boxes import PhraseQueries, phrase_probabilities
+from unboxed.inference.run_config import RunConfig
+from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.progress import track
 from unboxed.runtime.tensor_digests import numbers_digest
 from unboxed.types import Example
 
-__all__ = ["Teacher"]
+__all__ = ["Teacher", "require_same_regions"]
 
 _LIKELIEST = 16  # regions of a phrase that are kept
 
@@ -64,15 +66,9 @@ class Teacher:
 
         Raises:
             RunError: no run there.
-            RegionsError: the run was trained on regions that were found with other settings.
+            RegionsError: the run was trained on other features or classes.
         """
         grounder = Grounder.load(run)
-        if store.settings.fingerprint() != grounder.config.regions.fingerprint():
-            raise RegionsError(
-                f"{run} was trained on regions of other settings than those of {store.path}: "
-                f"{'; '.join(store.settings.differences(grounder.config.regions))}. A teacher and what it teaches "
-                f"need the same; add --regions with the store of {run}, or leave out --regions and options of regions."
-            )
         stored = [example for example in examples if example.image_id in store]
         answers: dict[str, Sequence[_Answers]] = {}
         for group in caption_groups(track(stored, "Answers of the teacher", len(stored), progress), _caption_count):
@@ -92,6 +88,16 @@ class Teacher:
         for probability_PR, (regions_PK, probability_PK) in zip(probability_CPR, taught, strict=True):
             np.put_along_axis(probability_PR[: len(regions_PK)], regions_PK.astype(np.intp), probability_PK, axis=1)
         return torch.from_numpy(probability_CPR)
+
+
+def require_same_regions(run: Path, regions: RegionSettings) -> None:
+    """Raise a `RegionsError` where a run was trained on regions of other settings than those that it is to teach on."""
+    taught = RunConfig.load(run).regions
+    if taught.fingerprint() != regions.fingerprint():
+        raise RegionsError(
+            f"{run} was trained on regions of other settings ({'; '.join(regions.differences(taught))}), and a teacher "
+            f"needs the same; add --regions with the store of {run}, or leave out --regions and options of regions."
+        )
 
 
 def _caption_count(example: Example) -> int:
