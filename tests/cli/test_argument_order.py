@@ -49,6 +49,14 @@ def test_swapped_arguments_are_recognised(given: str, right: str, error_line: Ca
     require_order(command, args)
 
 
+def test_a_folder_with_the_name_of_a_recipe_is_not_the_data_of_a_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scan").mkdir()
+    monkeypatch.chdir(tmp_path)
+    require_order("fit", ["scan", "--data", "photos", "--out", "scan"])
+
+
 @pytest.mark.usefixtures("places")
 def test_a_run_is_not_an_index() -> None:
     with pytest.raises(UnboxedError, match=r"run is a run, and not an index .*: unboxed index run IMAGES --out INDEX"):

@@ -29,7 +29,7 @@ def require_order(command: str, args: Sequence[str]) -> None:
     named = list(args[: next((i for i, text in enumerate(args) if text.startswith("-")), len(args))])
     rest = list(args[len(named) :])
     call: list[str] | None = None
-    if command == "fit" and len(named) == 1 and Path(named[0]).exists():
+    if command == "fit" and len(named) == 1 and Path(named[0]).exists() and not _is_recipe(named[0]):
         call = ["--data", *named, *rest]
     elif command == "search" and named and _is_run(named[0]):
         raise UnboxedError(
@@ -79,6 +79,12 @@ def _order(command: str) -> str:
     option = "--run" if command in _DATA_FIRST else _RUN_THEN_OPTION.get(command)
     second = "the images" if first == "run" else "the run"
     return f"`unboxed {command}` takes the {first} first, and {second} {f'after {option}' if option else 'second'}"
+
+
+def _is_recipe(name: str) -> bool:
+    from unboxed.recipes.plugins import find_recipe
+
+    return find_recipe(name) is not None
 
 
 def _is_run(name: str) -> bool:
