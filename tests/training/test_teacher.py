@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_the_answers_are_the_probabilities_by_which_the_run_ranks_regions(
 ) -> None:
     store, examples = RegionStore.open(tiny_world[1]), _examples(tiny_world[0])[:4]
     answers = Teacher.of(teacher, store, examples, progress=False)
-    batch = [(example.image_id, [1, 0]) for example in examples]
+    batch = [(image, [1, 0]) for image in range(len(examples))]
     phrases = max(len(caption.phrases) for example in examples for caption in example.captions)
     regions = max(len(store[example.image_id]) for example in examples) + 3  # padded
     probability_CPR = answers.probabilities(batch, phrases, regions).numpy()
@@ -224,6 +225,27 @@ def test_regions_are_found_as_those_of_the_teacher(
     with pytest.raises(RegionsError, match="regions of other settings"):
         fit("infoground", _taught_by(teacher), replace(settings, regions=None), sources=RegionSettings(grid=2))
     assert not (tmp_path / "other").exists()
+
+
+def test_an_image_in_two_splits_is_taught_with_the_captions_of_each(
+    teacher: Path, tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """COCO's format has a file of captions for each split, which may name one image."""
+    examples = _examples(tiny_world[0])
+    for split, some, count in (("train", examples[:8], 3), ("val", examples[:4], 1)):
+        named = [(number, one) for number, one in enumerate(some)]
+        images = [{"id": n, "file_name": one.path.name, "width": one.width, "height": one.height} for n, one in named]
+        captions = [
+            {"id": 9 * n + place, "image_id": n, "caption": caption.text}
+            for n, one in named
+            for place, caption in enumerate(one.captions[-count:])
+        ]
+        (tmp_path / f"{split}.json").write_text(json.dumps({"images": images, "annotations": captions}), "utf-8")
+    data = tmp_path / "data.toml"
+    folder = json.dumps(str(examples[0].path.parent))
+    data.write_text(f'format = "coco"\nimages = {folder}\n[splits]\ntrain = "train.json"\nval = "val.json"\n', "utf-8")
+    student = fit("infoground", _taught_by(teacher), FitSettings(data, tmp_path / "run"))
+    assert student.config.facts["train"]["captions"] == 24 and student.config.facts["validation"]["captions"] == 4
 
 
 def test_a_run_that_cannot_teach_is_refused_before_data_is_read(teacher: Path, tmp_path: Path) -> None:

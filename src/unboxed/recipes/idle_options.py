@@ -65,7 +65,7 @@ _RULES = (
     _Rule(
         (*(field.name for field in fields(PriorSettings)), "prior_weight"),
         lambda o: o["needs_prior"],
-        "without --prior semantic or --distillation WEIGHT",
+        "without --prior semantic, or --distillation WEIGHT of the prior",
     ),
     _Rule(("class_map",), lambda o: "map" in o["match"], "without map in --match"),
     _Rule(("part_weight",), lambda o: "parts" in o["match"], "without parts in --match"),

@@ -216,8 +216,8 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
     training.corrected = corrected
     validation = SplitLoader(data.validation.examples, data.store, batcher)
     if folder is not None:
-        teacher = Teacher.of(folder, data.store, [*examples, *data.validation.examples])
-        training.teacher = validation.teacher = teacher
+        training.teacher = teacher = Teacher.of(folder, data.store, examples)
+        validation.teacher = Teacher.of(folder, data.store, data.validation.examples)
         config.facts["teacher"] = teacher.digest
         if teacher.corrections is not None:
             show(f"Corrections: {folder} was trained with some, so the results are not those of captions alone")

@@ -54,7 +54,7 @@ class SplitLoader:
         negative_count: substitutes of a caption in one batch.
         fixed_nouns: replace the same noun of a caption in every epoch.
         corrected: the boxes that people corrected, which batches then contain; None: no boxes.
-        teacher: the run that teaches, whose answers batches then contain; None: no run does.
+        teacher: the run that teaches, whose answers to these images batches then contain; None: no run does.
         ranks: the processes that share each training batch.
 
     Raises:
@@ -166,12 +166,12 @@ class SplitLoader:
         first, last = (sum(len(numbers) for _, numbers in shares[:end]) for end in (own.start, own.stop))
         images = self._images([image for image, _ in shares[own]])
         collated = self._batcher.captions(captions, slots=slots or None, substitutes=substitutes or None)
-        named, phrases = [(self.image_ids[image], numbers) for image, numbers in shares], collated.phrase_CPW.shape[1]
-        right_CPR = teacher_CPR = None
+        phrases, right_CPR, teacher_CPR = collated.phrase_CPW.shape[1], None, None
         if self.corrected is not None:
+            named = [(self.image_ids[image], numbers) for image, numbers in shares]
             right_CPR = self.corrected.right_regions(named, images, phrases)
         if self.teacher is not None:
-            teacher_CPR = self.teacher.probabilities(named, phrases, images.mask_BR.shape[1])
+            teacher_CPR = self.teacher.probabilities(shares, phrases, images.mask_BR.shape[1])
         return PairedBatch(
             images=images,
             captions=collated,

@@ -44,13 +44,13 @@ class Teacher:
     """What a run answers to the phrases of captions.
 
     Attributes:
-        answers: of the captions of each image, by its id.
+        answers: of the captions of each image that has regions, in order.
         digest: of the run's weights, to distinguish it from others when a run that it teaches is resumed.
         corrections: the facts about the corrected boxes that the run was trained with, and that what it teaches knows
             of too; None: it saw no box.
     """
 
-    answers: Mapping[str, Sequence[_Answers]]
+    answers: Sequence[Sequence[_Answers]]
     digest: str
     corrections: Mapping[str, Any] | None = None
 
@@ -70,20 +70,20 @@ class Teacher:
         """
         grounder = Grounder.load(run)
         stored = [example for example in examples if example.image_id in store]
-        answers: dict[str, Sequence[_Answers]] = {}
-        for group in caption_groups(track(stored, "Answers of the teacher", len(stored), progress), _caption_count):
-            answers.update(zip((one.image_id for one in group), _answered(grounder, store, group), strict=True))
-        return cls(answers, numbers_digest(run / "model.safetensors"), grounder.config.facts.get("corrections"))
+        groups = caption_groups(stored, lambda example: len(example.captions))
+        answers = (found for group in groups for found in _answered(grounder, store, group))
+        shown = track(answers, "Answers of the teacher", len(stored), progress)
+        return cls(list(shown), numbers_digest(run / "model.safetensors"), grounder.config.facts.get("corrections"))
 
-    def probabilities(self, batch: Sequence[tuple[str, Sequence[int]]], phrases: int, regions: int) -> torch.Tensor:
+    def probabilities(self, batch: Sequence[tuple[int, Sequence[int]]], phrases: int, regions: int) -> torch.Tensor:
         """The probabilities `[C, P, R]` of the regions of a batch; 0 for those that are not among the likeliest.
 
         Args:
-            batch: the id of each image, and the numbers of its captions that are in the batch.
+            batch: the number of each image, and those of its captions that are in the batch.
             phrases: P.
             regions: R.
         """
-        taught = [self.answers[image_id][number] for image_id, numbers in batch for number in numbers]
+        taught = [self.answers[image][number] for image, numbers in batch for number in numbers]
         probability_CPR = np.zeros((len(taught), phrases, regions), dtype=np.float32)
         for probability_PR, (regions_PK, probability_PK) in zip(probability_CPR, taught, strict=True):
             np.put_along_axis(probability_PR[: len(regions_PK)], regions_PK.astype(np.intp), probability_PK, axis=1)
@@ -98,10 +98,6 @@ def require_same_regions(run: Path, regions: RegionSettings) -> None:
             f"{run} was trained on regions of other settings ({'; '.join(regions.differences(taught))}), and a teacher "
             f"needs the same; add --regions with the store of {run}, or leave out --regions and options of regions."
         )
-
-
-def _caption_count(example: Example) -> int:
-    return len(example.captions)
 
 
 @torch.inference_mode()
