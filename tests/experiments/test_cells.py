@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from unboxed.errors import EvaluationError
+from unboxed.errors import EvaluationError, RunError
 from unboxed.experiments.cells import Cell, Outcome, _named, main, parse_recipe, run_cell
 from unboxed.experiments.learning import LearningCurve
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.results import Comparison
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes import InfoGround, preset
 from unboxed.training import loop
 
@@ -121,6 +124,21 @@ class TestNames:
             "schedule": {"clip": 2.0, "newer": "what this recipe prefers"},
             "unknown": {"clip": 2.0, "newer": "b"},
         }
+
+    def test_another_teacher_trains_again_and_one_that_is_missing_is_named(
+        self, tiny_run: Path, tmp_path: Path
+    ) -> None:
+        teacher = tmp_path / "teacher"
+        one = Cell(f"ckd --distillation 1 --teacher {teacher}", "", 0, "scenes", "data.toml", "val", "store")
+        with pytest.raises(RunError, match=r"There is no folder .*teacher; name that of a run"):
+            _ = replace(one).run_name
+        shutil.copytree(tiny_run, teacher)
+        before = replace(one).run_name
+        run = Grounder.load(teacher)
+        with torch.no_grad():
+            next(run.model.parameters()).add_(1)
+        run.save(teacher)
+        assert replace(one).run_name != before
 
     def test_code_that_computes_something_else_trains_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def names() -> list[str]:

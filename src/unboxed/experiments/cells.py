@@ -53,6 +53,7 @@ from unboxed.runtime.progress import Report, Show, TrainingProgress, show
 from unboxed.training.combinations import region_options, require_read
 from unboxed.training.fitting import fit_given
 from unboxed.training.options import FitSettings
+from unboxed.training.teacher import teacher_digest
 from unboxed.types import Example
 
 __all__ = ["Cell", "FitOptions", "Outcome", "ParsedRecipe", "parse_recipe", "run_cell"]
@@ -189,6 +190,8 @@ class Cell:
         recipe = {**_named(config, _LATER.get(name, set())), **REMOVED_OPTIONS.get(name, {})}
         hashed: list[Any] = [name, recipe, _named(options), self.data, self.regions]
         hashed += [config.revision] if config.revision else []
+        teacher = config.distillation.from_run
+        hashed += [teacher_digest(teacher)] if teacher is not None else []
         digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
         return f"{self.dataset}-{name}-{digest[:10]}-{self.seed}"
 

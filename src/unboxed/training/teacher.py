@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unboxed.errors import RegionsError
+from unboxed.errors import RegionsError, RunError, plain_reason
 from unboxed.inference.batching import CaptionsOfImages, caption_groups
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.phrase_boxes import PhraseQueries, phrase_probabilities
@@ -22,7 +22,7 @@ from unboxed.runtime.progress import track
 from unboxed.runtime.tensor_digests import numbers_digest
 from unboxed.types import Example
 
-__all__ = ["Teacher", "require_same_regions"]
+__all__ = ["Teacher", "require_same_regions", "teacher_digest"]
 
 _LIKELIEST = 16  # regions of a phrase that are kept
 
@@ -73,7 +73,7 @@ class Teacher:
         groups = caption_groups(stored, lambda example: len(example.captions))
         answers = (found for group in groups for found in _answered(grounder, store, group))
         shown = track(answers, "Answers of the teacher", len(stored), progress)
-        return cls(list(shown), numbers_digest(run / "model.safetensors"), grounder.config.facts.get("corrections"))
+        return cls(list(shown), teacher_digest(run), grounder.config.facts.get("corrections"))
 
     def probabilities(self, batch: Sequence[tuple[int, Sequence[int]]], phrases: int, regions: int) -> torch.Tensor:
         """The probabilities `[C, P, R]` of the regions of a batch; 0 for those that are not among the likeliest.
@@ -88,6 +88,19 @@ class Teacher:
         for probability_PR, (regions_PK, probability_PK) in zip(probability_CPR, taught, strict=True):
             np.put_along_axis(probability_PR[: len(regions_PK)], regions_PK.astype(np.intp), probability_PK, axis=1)
         return torch.from_numpy(probability_CPR)
+
+
+def teacher_digest(run: Path) -> str:
+    """The digest of a run's weights.
+
+    Raises:
+        RunError: no run there, or none that finished an epoch.
+    """
+    RunConfig.load(run)
+    try:
+        return numbers_digest(run / "model.safetensors")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{run} has no weights that can be read ({plain_reason(error)}); finish its training.") from None
 
 
 def require_same_regions(run: Path, regions: RegionSettings) -> None:
