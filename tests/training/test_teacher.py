@@ -65,7 +65,7 @@ def test_the_answers_are_the_probabilities_by_which_the_run_ranks_regions(
     teacher: Path, tiny_world: tuple[Path, Path]
 ) -> None:
     store, examples = RegionStore.open(tiny_world[1]), _examples(tiny_world[0])[:4]
-    answers = Teacher.of(teacher, store, examples, progress=False)
+    answers = Teacher.of(Grounder.load(teacher), store, examples, progress=False)
     batch = [(image, [1, 0]) for image in range(len(examples))]
     phrases = max(len(caption.phrases) for example in examples for caption in example.captions)
     regions = max(len(store[example.image_id]) for example in examples) + 3  # padded

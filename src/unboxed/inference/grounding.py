@@ -12,7 +12,13 @@ import torch
 
 from unboxed.inference.batching import Batcher, CaptionsOfImages, caption_groups
 from unboxed.inference.calibration import NO_EVIDENCE, phrase_match
-from unboxed.inference.phrase_boxes import PhraseBoxes, PhraseQueries, boxes_of_heat, ranked_boxes
+from unboxed.inference.phrase_boxes import (
+    PhraseBoxes,
+    PhraseQueries,
+    boxes_of_heat,
+    phrase_probabilities,
+    ranked_boxes,
+)
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings
 from unboxed.runtime.threads import ordered_map
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     from unboxed.inference.run_folder import RunParts
     from unboxed.recipes.model import PhraseAttention
 
-__all__ = ["ground_embedded", "ground_encoded", "ground_stream", "ground_together"]
+__all__ = ["ground_embedded", "ground_encoded", "ground_stream", "ground_together", "region_answers"]
 
 _Item = tuple[Regions, Sequence[Caption]]
 
@@ -104,14 +110,11 @@ def ground_encoded(
 ) -> list[list[Grounding]]:
     """`ground_embedded` for captions that are already batched; at least one."""
     image_of_C = captions.image_of_C
-    paired = images.of(torch.tensor(image_of_C))
-    found = parts.model.ground(paired, captions.batch).to("cpu")
-    queries = PhraseQueries.of(captions, parts.config.options.units == "phrases")
+    found, queries, mask_CR = _attention(parts, images, captions)
     boxes: Iterable[tuple[list[PhraseBoxes], Array | None]]
     if (read_out := parts.config.options.heat_read_out) is not None:
         boxes = boxes_of_heat(read_out, regions_B, captions, queries, found.alignment)
     else:
-        mask_CR = paired.regions.mask_BR.cpu()
         ranked = ranked_boxes(parts.config, regions_B, captions, queries, found, mask_CR)
         boxes = (([next(ranked) for _ in encoded.caption.phrases], None) for encoded in captions.encoded)
     matches, attention_CWR = _matches(parts, captions, queries, found), found.attention_CWR.numpy()
@@ -139,6 +142,43 @@ def ground_encoded(
         groundings.append(Grounding(caption.text, phrases, encoded.spans, regions, attention_WR, *size, heat_PYX))
     ends = [0, *accumulate(captions.counts)]
     return [groundings[first:last] for first, last in pairwise(ends)]
+
+
+@torch.inference_mode()
+def region_answers(
+    parts: RunParts, regions_B: Sequence[Regions], captions_B: Sequence[Sequence[Caption]]
+) -> list[list[Array]]:
+    """The probabilities `[P, R]` by which regions are chosen for the P phrases of each caption, image by image.
+
+    Args:
+        parts: of a run that ranks regions.
+        regions_B: the regions of B images.
+        captions_B: the captions of each image.
+
+    Raises:
+        RegionsError: regions of other features or classes than the model was trained on.
+    """
+    _, batch, captions = _prepared(parts.batcher, list(zip(regions_B, captions_B, strict=True)))
+    if batch is None or captions is None:
+        return [[] for _ in regions_B]
+    found, queries, mask_CR = _attention(parts, parts.model.encode_images(batch), captions)
+    probability_CPR = phrase_probabilities(parts.config, regions_B, captions, queries, found, mask_CR).numpy()
+    of_captions = [
+        probability_PR[: len(encoded.caption.phrases), : len(regions_B[b])]
+        for probability_PR, encoded, b in zip(probability_CPR, captions.encoded, captions.image_of_C, strict=True)
+    ]
+    ends = [0, *accumulate(captions.counts)]
+    return [of_captions[first:last] for first, last in pairwise(ends)]
+
+
+def _attention(
+    parts: RunParts, images: ImageEmbeddings, captions: CaptionsOfImages
+) -> tuple[PhraseAttention, PhraseQueries, torch.Tensor]:
+    """The attention of captions, each with its image, on the CPU; their queries; and the real regions `[C, R]`."""
+    paired = images.of(torch.tensor(captions.image_of_C))
+    found = parts.model.ground(paired, captions.batch).to("cpu")
+    queries = PhraseQueries.of(captions, parts.config.options.units == "phrases")
+    return found, queries, paired.regions.mask_BR.cpu()
 
 
 def _unknown(parts: RunParts, text: str) -> tuple[str, ...]:

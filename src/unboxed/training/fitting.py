@@ -51,7 +51,7 @@ from unboxed.training.resuming import (
     two_stores,
 )
 from unboxed.training.split_loader import SplitLoader
-from unboxed.training.teacher import Teacher, require_same_regions
+from unboxed.training.teacher import Teacher, require_same_regions, teacher_digest
 from unboxed.training.untrained import require_trainable, untrained_model
 
 __all__ = ["FitSettings", "fit", "fit_given"]
@@ -216,12 +216,13 @@ def _prepared(request: _Request, show: Show) -> _Prepared | None:
     training.corrected = corrected
     validation = SplitLoader(data.validation.examples, data.store, batcher)
     if folder is not None:
-        training.teacher = teacher = Teacher.of(folder, data.store, examples)
-        validation.teacher = Teacher.of(folder, data.store, data.validation.examples)
-        config.facts["teacher"] = teacher.digest
-        if teacher.corrections is not None:
+        teacher = Grounder.load(folder)
+        training.teacher = Teacher.of(teacher, data.store, examples)
+        validation.teacher = Teacher.of(teacher, data.store, data.validation.examples)
+        config.facts["teacher"] = teacher_digest(folder)
+        if (seen := teacher.config.facts.get("corrections")) is not None:
             show(f"Corrections: {folder} was trained with some, so the results are not those of captions alone")
-            config.facts["corrections"] = all_corrections(teacher.corrections, config.facts.get("corrections"))
+            config.facts["corrections"] = all_corrections(seen, config.facts.get("corrections"))
     require_same_supervision(previous, config)
     captions, missing = training.caption_count, len(training.missing)
     config.facts["train"] = {"photos": len(training), "captions": captions, "without_regions": missing}
