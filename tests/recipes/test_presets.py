@@ -73,6 +73,12 @@ def test_the_table_names_where_each_value_was_read_and_what_was_given() -> None:
     assert set(flat_options(paper.config)) > {"epochs", "match", "pooling", "joint_width"}
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_prior_that_is_chosen_beside_the_originals_settings_ranks_boxes_as_by_default(recipe: str) -> None:
+    """The originals have no such prior: with a weight of 0 for it, `--prior semantic` would have no effect."""
+    assert preset(recipe, "paper").config.ranking.prior_weight == RECIPES[recipe]().ranking.prior_weight
+
+
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "defaults.json").read_text(encoding="utf-8"))["methods"]
 TABLES = {name: table for name, table in paper_settings().items() if name not in ("every", "why")}
 FIT = {field.name: field.default for field in fields(FitSettings)}
