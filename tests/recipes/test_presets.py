@@ -12,6 +12,7 @@ import pytest
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RunError
 from unboxed.recipes import RECIPES, preset, recipe_from_dict, recipe_to_dict
+from unboxed.recipes.idle_options import idle_options
 from unboxed.recipes.presets import DATASETS, dataset_kind, flat_options, paper_settings
 from unboxed.training.options import FitSettings
 from unboxed.training.preset_tables import with_tables
@@ -71,6 +72,16 @@ def test_the_table_names_where_each_value_was_read_and_what_was_given() -> None:
     assert found["--min-count 4"] == "vocab.py:104"
     assert ours.startswith("  Not in the original: --negatives none, ") and "--intra-caption" not in ours
     assert set(flat_options(paper.config)) > {"epochs", "match", "pooling", "joint_width"}
+
+
+def test_the_table_names_apart_what_has_no_effect_beside_a_given_option() -> None:
+    """The N-pair loss has no margin: its value of the original is not listed as if training used it."""
+    paper = preset("scan", "paper")
+    given = replace(paper.config, contrast="npair")
+    *rows, without = paper.lines(given, paper.fit, idle_options(given))
+    assert without.startswith("  Without effect here: ") and "--margin 0.2" in without and "--hinge sum" in without
+    assert not any("--margin" in row or "--hinge" in row for row in rows)
+    assert any("--margin 0.2" in row for row in paper.lines(paper.config, paper.fit, idle_options(paper.config)))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -111,11 +111,13 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
         use_corrections: Path | None = None,
         json: bool = False,
     ) -> None:
+        from unboxed.recipes.idle_options import idle_options
         from unboxed.training.fitting import fit
         from unboxed.training.launch import is_first_process
 
         if start is not None and is_first_process(settings.devices, settings.nodes):
-            for line in start.lines(config, {field: getattr(settings, field) for field in start.fit}):
+            given = {field: getattr(settings, field) for field in start.fit}
+            for line in start.lines(config, given, idle_options(config)):
                 show(line)
         run = fit(
             name,

@@ -17,7 +17,7 @@ from unboxed.recipes.npair import NPair
 from unboxed.recipes.presets import flat_options
 from unboxed.recipes.sprm import SPRM
 
-__all__ = ["named_flags", "refuse_idle_options"]
+__all__ = ["idle_options", "named_flags", "refuse_idle_options"]
 
 
 class _Rule(NamedTuple):
@@ -164,8 +164,6 @@ _RULES = (
 def refuse_idle_options(config: RecipeConfig, start: RecipeConfig, among: Sequence[str] | None = None) -> None:
     """Refuse options that differ from those of `start` and have no effect beside the others.
 
-    Recipes outside this package may use an option as they like; they are not checked.
-
     Args:
         config: the options of a fit.
         start: the options of the preset, or the defaults, that they were changed from.
@@ -174,18 +172,29 @@ def refuse_idle_options(config: RecipeConfig, start: RecipeConfig, among: Sequen
     Raises:
         RunError: an option without effect; it names what would give it one.
     """
+    before, options, flags = flat_options(start), flat_options(config), named_flags(among or ())
+    for name, idle in idle_options(config).items():
+        flag = f"--{name.replace('_', '-')}"
+        if options[name] != before[name] and (among is None or flag in flags):
+            raise RunError(f"{flag} has no effect {idle}; leave it out, or change the other.")
+
+
+def idle_options(config: RecipeConfig) -> dict[str, str]:
+    """The options that have no effect beside the others, with underscores, and when they have none, in words.
+
+    Recipes outside this package may use an option as they like; they have none.
+    """
     if not type(config).__module__.startswith("unboxed."):
-        return
-    before = flat_options(start)
-    options = {**flat_options(config), "needs_prior": config.needs_prior, "units": config.units}
-    flags = named_flags(among or ())
+        return {}
+    options = flat_options(config)
+    known = {**options, "needs_prior": config.needs_prior, "units": config.units}
+    found: dict[str, str] = {}
     for rule in _RULES:
-        if not isinstance(config, rule.of) or rule.counts(options):
-            continue
-        for name in rule.names:
-            flag = f"--{name.replace('_', '-')}"
-            if name in options and options[name] != before[name] and (among is None or flag in flags):
-                raise RunError(f"{flag} has no effect {rule.idle}; leave it out, or change the other.")
+        if isinstance(config, rule.of) and not rule.counts(known):
+            for name in rule.names:
+                if name in options:
+                    found.setdefault(name, rule.idle)
+    return found
 
 
 def named_flags(arguments: Sequence[str]) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -89,24 +89,28 @@ class Preset:
     original: str
     dataset: str
 
-    def lines(self, config: RecipeConfig, fit: Mapping[str, Any]) -> Iterator[str]:
+    def lines(self, config: RecipeConfig, fit: Mapping[str, Any], idle: Collection[str] = ()) -> Iterator[str]:
         """A table of the options in lines of text: the value and where it comes from.
 
         Args:
             config: the options of the fit, which may differ from those of the preset.
             fit: the same for fields of `FitSettings`.
+            idle: options that have no effect beside those of the fit; they are named apart.
         """
         chosen, preset = {**flat_options(config), **fit}, {**flat_options(self.config), **self.fit}
         of = f", {self.original}, with its values for {DATASETS[self.dataset]}" if self.original else ": the defaults"
         yield f"Preset {self.name} of {self.recipe}{of}"
         given = {name: f"given; {self.name}: {shown(preset[name])}" for name in preset if chosen[name] != preset[name]}
-        read = {name: entry.origin for name, entry in self.entries.items() if entry.origin}
+        read = {name: entry.origin for name, entry in self.entries.items() if entry.origin and name not in idle}
         width = max((len(_option(name, chosen[name])) for name in {**read, **given}), default=0)
         for name, origin in {**read, **given}.items():
             yield f"  {_option(name, chosen[name]):<{width}}  {origin}"
-        ours = [name for name, entry in self.entries.items() if not entry.origin and name not in given]
+        ours = [name for name, entry in self.entries.items() if not entry.origin and name not in {*given, *idle}]
         if ours:
             yield f"  Not in the original: {', '.join(_option(name, chosen[name]) for name in ours)}"
+        without = [name for name, entry in self.entries.items() if entry.origin and name in idle]
+        if without:
+            yield f"  Without effect here: {', '.join(_option(name, chosen[name]) for name in without)}"
         for name, entry in self.entries.items():
             if entry.needs and chosen[name] is None:
                 flag = name.replace("_", "-")
