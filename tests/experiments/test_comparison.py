@@ -37,7 +37,7 @@ def test_every_recipe_has_its_seeds_as_one_row(comparison: Comparison, settings:
         assert sum(result.errors.total) == result.grounding.phrases
     by_recall = max(dataset.recipes, key=lambda result: result.metrics["recall_any@1"].value)
     assert dataset.best is comparison.best is by_recall
-    assert dataset.behind_best("not a metric") == {}
+    assert dataset.differences("not a metric") == {}
 
 
 def test_recipes_are_compared_on_the_seeds_that_both_have(comparison: Comparison) -> None:
@@ -76,6 +76,23 @@ def test_a_recipe_may_be_for_one_dataset_alone(comparison: Comparison, settings:
     assert chosen.recipes_for(name) == (settings.recipes[0],)
     (dataset,) = compare(chosen).datasets
     assert [result.recipe for result in dataset.recipes] == [settings.recipes[0]]
+
+
+def test_a_reference_is_subtracted_from_each_other_recipe(comparison: Comparison, settings: CompareSettings) -> None:
+    reference, other = settings.recipes
+    found = compare(replace(settings, reference=reference, finished_only=True))
+    (dataset,) = found.datasets
+    difference = dataset.differences("rsum")
+    of = {result.recipe: result.metrics["rsum"].value for result in dataset.recipes}
+    assert list(difference) == [other]
+    assert difference[other].difference == pytest.approx(of[other] - of[reference])
+    page = (settings.out / "results.md").read_text(encoding="utf-8")
+    assert f"Each other recipe minus `{reference}`, paired over seeds and images, in points:" in page
+    assert f"| other | `recall_any@1` | `pointing_any` | `rsum` | `attention_f1` |\n| --- |{' ---: |' * 4}\n" in page
+    assert f"--reference '{reference}'" in page
+    assert f"Each other recipe minus {reference}</h3>" in (settings.out / "results.html").read_text(encoding="utf-8")
+    with pytest.raises(EvaluationError, match="--reference “vse” is none of --recipes"):
+        compare(replace(settings, reference="vse"))
 
 
 def copy_of(settings: CompareSettings, folder: Path) -> CompareSettings:

@@ -5,7 +5,7 @@ settings = CompareSettings(data=(Path("flickr.toml"),), out=Path("comparison"), 
     comparison.best.recipe                               # by recall_any@1, or rsum without gold boxes
     (dataset,) = comparison.datasets
     dataset.recipes[0].metrics["recall_any@1"].interval()    # (low, high) in percent
-    dataset.behind_best("rsum")                          # paired differences to the best recipe
+    dataset.differences("rsum")                          # paired differences to the best recipe
 """
 
 import lazy_loader

@@ -44,6 +44,7 @@ def result_of(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -
         raise EvaluationError(reason or f"“{name}” was not run.")
 
     notes, requested = tried_notes(), settings.recipes_for(dataset.name)
+    reference = settings.reference_for(dataset.name)
     claims = claims_about(dataset.kind, settings)
     chosen = {claim.name: chosen_candidate(claim, dataset, settings, plan) for claim in claims}
     judged = [replace(claim, first=chosen[claim.name] or claim.first) for claim in claims]
@@ -61,6 +62,7 @@ def result_of(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -
             for (name, recipe), cell in plan.grids.items()
             if name == dataset.name
         ),
+        reference=results.get(reference) if reference else None,
     )
 
 

@@ -33,6 +33,8 @@ class CompareSettings:
             each.
         seeds: runs of each recipe, with seeds from 0 on.
         claim_seeds: the same for recipes that only the claims compare.
+        reference: one of the recipes; the table of differences subtracts it from each other one. By default each other
+            recipe is subtracted from the best.
         baseline: zero-shot detectors of transformers, `hf:FOLDER_OR_HUB_NAME`, which are asked for the phrases and get
             a row among the untrained baselines; they run again whenever the results are written.
         jobs: cells to train at a time, each in a process with its share of the cores; 1 trains in this process.
@@ -56,6 +58,7 @@ class CompareSettings:
     split: tuple[str, ...] = ("val",)
     seeds: int = 3
     claim_seeds: int = 1
+    reference: str | None = None
     baseline: tuple[str, ...] = ()
     jobs: int = 1
     claims: bool = False
@@ -75,5 +78,13 @@ class CompareSettings:
 
     def recipes_for(self, dataset: str) -> tuple[str, ...]:
         """The recipes to train on a dataset, without the dataset's name."""
-        named = (recipe.rpartition("@")[::2] if "@" in recipe else (recipe, dataset) for recipe in self.recipes)
-        return tuple(recipe.strip() for recipe, only in named if only.strip() == dataset)
+        return _of_dataset(self.recipes, dataset)
+
+    def reference_for(self, dataset: str) -> str | None:
+        """The recipe that is subtracted from the others of a dataset, without the dataset's name; None: the best is."""
+        return next(iter(_of_dataset((self.reference,) if self.reference else (), dataset)), None)
+
+
+def _of_dataset(recipes: tuple[str, ...], dataset: str) -> tuple[str, ...]:
+    named = (recipe.rpartition("@")[::2] if "@" in recipe else (recipe, dataset) for recipe in recipes)
+    return tuple(recipe.strip() for recipe, only in named if only.strip() == dataset)

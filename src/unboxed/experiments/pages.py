@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.baselines import baselines_markdown
-from unboxed.evaluation.bootstrap import MetricOfRuns
+from unboxed.evaluation.bootstrap import MetricOfRuns, PairedDifference
 from unboxed.evaluation.error_analysis import ERROR_KINDS
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.claims import paper_notes
@@ -51,6 +51,7 @@ def command_line(comparison: Comparison) -> str:
     words += ["--split", *settings.split, "--seeds", str(settings.seeds)]
     words += ["--claim-seeds", str(settings.claim_seeds)] if settings.claims else []
     words += ["--claims-of", *settings.claims_of] if settings.claims_of else []
+    words += ["--reference", settings.reference] if settings.reference else []
     words += ["--baseline", *(f"hf:{Path(name).name}" for name in settings.baseline)] if settings.baseline else []
     flags = {"--claims": settings.claims, "--finished-only": settings.finished_only}
     return " ".join([*map(shlex.quote, words), *(flag for flag, given in flags.items() if given), "--out FOLDER"])
@@ -179,25 +180,47 @@ def _seeds(dataset: DatasetResult) -> list[str]:
     return [f"{dataset.headline} of each seed: {'; '.join(each)}."]
 
 
+@dataclass(frozen=True)
+class _Differences:
+    """The table of differences: what is subtracted, and the differences of each other recipe by metric."""
+
+    heading: str
+    rows: dict[str, dict[str, PairedDifference]]
+
+    @property
+    def metrics(self) -> list[str]:
+        return list(next(iter(self.rows.values())))
+
+
+def _differences_of(dataset: DatasetResult) -> _Differences | None:
+    common = dataset.reference or dataset.best
+    if common is None or len(dataset.recipes) < 2:
+        return None
+    if dataset.reference is not None:
+        heading = f"Each other recipe minus `{common.recipe}`"
+    else:
+        heading = f"The best by {dataset.headline}, `{common.recipe}`, minus each other recipe"
+    compared = _COMPARED if dataset.reference is None else (*_COMPARED, *_OPTIONAL_COLUMNS)
+    shown = [name for name in compared if all(name in result.metrics for result in dataset.recipes)]
+    columns = {name: dataset.differences(name) for name in shown}
+    others = [result.recipe for result in dataset.recipes if result is not common]
+    return _Differences(heading, {other: {name: columns[name][other] for name in columns} for other in others})
+
+
 def _differences(dataset: DatasetResult) -> list[str]:
-    best = dataset.best
-    if best is None or len(dataset.recipes) < 2:
+    table = _differences_of(dataset)
+    if table is None:
         return []
-    columns = _present(best, _COMPARED)
-    differences = {metric: dataset.behind_best(metric) for metric in columns}
     lines = [
         "",
-        f"The best by {dataset.headline}, `{best.recipe}`, minus each other recipe, paired over seeds and images, in "
-        "points:",
+        f"{table.heading}, paired over seeds and images, in points:",
         "",
-        f"| other | {' | '.join(f'`{metric}`' for metric in columns)} |",
-        "| --- |" + " ---: |" * len(columns),
+        f"| other | {' | '.join(f'`{metric}`' for metric in table.metrics)} |",
+        "| --- |" + " ---: |" * len(table.metrics),
     ]
-    for result in dataset.recipes:
-        if result is not best:
-            found = [differences[metric][result.recipe] for metric in columns]
-            values = " | ".join(f"{each.difference:+.1f} ({each.low:+.1f} to {each.high:+.1f})" for each in found)
-            lines.append(f"| `{result.recipe}` | {values} |")
+    for recipe, found in table.rows.items():
+        values = " | ".join(f"{each.difference:+.1f} ({each.low:+.1f} to {each.high:+.1f})" for each in found.values())
+        lines.append(f"| `{recipe}` | {values} |")
     return lines
 
 
@@ -303,7 +326,7 @@ def _html(comparison: Comparison) -> str:
         best={dataset.name: dataset.best_values(_columns(dataset.recipes)) for dataset in comparison.datasets},
         kind=_kind,
         with_interval=_with_interval,
-        compared=_COMPARED,
+        differences={dataset.name: _differences_of(dataset) for dataset in comparison.datasets},
         error_kinds=ERROR_KINDS,
     )
 

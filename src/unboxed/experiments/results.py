@@ -116,6 +116,7 @@ class DatasetResult:
         baselines: scores of the untrained baselines; empty without gold boxes.
         claims: the judged claims, if requested.
         grid: the options that were tried for them.
+        reference: the recipe that is subtracted from each other one; None: each other one is subtracted from the best.
     """
 
     name: str
@@ -127,6 +128,7 @@ class DatasetResult:
     baselines: dict[str, GroundingScores] = field(default_factory=dict)
     claims: tuple[ClaimResult, ...] = ()
     grid: tuple[GridRow, ...] = ()
+    reference: RecipeResult | None = None
 
     @property
     def headline(self) -> str:
@@ -144,13 +146,16 @@ class DatasetResult:
         values = [*of_recipes, *(scores.estimates for scores in self.baselines.values())]
         return {name: max((each[name] for each in values if name in each), default=nan) for name in metrics}
 
-    def behind_best(self, metric: str) -> dict[str, PairedDifference]:
-        """The best recipe minus each other one, paired over images."""
-        best = self.best
-        others = [result for result in self.recipes if result is not best]
-        if best is None or metric not in best.metrics:
+    def differences(self, metric: str) -> dict[str, PairedDifference]:
+        """Each other recipe minus `reference`, or the best minus each other one, paired over seeds and images."""
+        common = self.reference or self.best
+        if common is None or metric not in common.metrics:
             return {}
-        return {other.recipe: paired_difference(best.metrics[metric], other.metrics[metric]) for other in others}
+        others = [result for result in self.recipes if result is not common]
+        pairs = {other.recipe: (common.metrics[metric], other.metrics[metric]) for other in others}
+        if self.reference is None:
+            return {recipe: paired_difference(best, other) for recipe, (best, other) in pairs.items()}
+        return {recipe: paired_difference(other, reference) for recipe, (reference, other) in pairs.items()}
 
 
 @dataclass(frozen=True, eq=False)
