@@ -82,6 +82,9 @@ def test_the_table_names_apart_what_has_no_effect_beside_a_given_option() -> Non
     assert without.startswith("  Without effect here: ") and "--margin 0.2" in without and "--hinge sum" in without
     assert not any("--margin" in row or "--hinge" in row for row in rows)
     assert any("--margin 0.2" in row for row in paper.lines(paper.config, paper.fit, idle_options(paper.config)))
+    both = replace(given, margin=0.5)  # given, and without effect: one row, which says that it was given
+    (row,) = [row for row in paper.lines(both, paper.fit, idle_options(both)) if "--margin" in row]
+    assert row.endswith("given; paper: 0.2")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -108,7 +108,7 @@ class Preset:
         ours = [name for name, entry in self.entries.items() if not entry.origin and name not in {*given, *idle}]
         if ours:
             yield f"  Not in the original: {', '.join(_option(name, chosen[name]) for name in ours)}"
-        without = [name for name, entry in self.entries.items() if entry.origin and name in idle]
+        without = [name for name, entry in self.entries.items() if entry.origin and name in idle and name not in given]
         if without:
             yield f"  Without effect here: {', '.join(_option(name, chosen[name]) for name in without)}"
         for name, entry in self.entries.items():
