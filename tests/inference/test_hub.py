@@ -77,4 +77,14 @@ def test_the_card_says_what_the_run_was_made_from(tiny_run: Path, tmp_path: Path
     bare.save(tmp_path / "bare")
     card = (tmp_path / "bare" / "README.md").read_text(encoding="utf-8")
     assert "infoground on an unnamed dataset" in card and "not calibrated" in card.replace("\n", " ")
-    assert "| chosen" not in card and "\n\nMeasure it" in card
+    assert "| chosen" not in card and "| taught by" not in card and "\n\nMeasure it" in card
+
+
+def test_the_card_names_every_model_that_regions_come_from_and_the_teacher(tiny_run: Path) -> None:
+    run = unboxed.load(tiny_run).config
+    regions = replace(
+        run.regions, detectors=(Path("a.onnx"), Path("b.onnx")), labeler=Path("c.onnx"), backbone_hf="o/d"
+    )
+    card = hub.model_card(replace(run, regions=regions, facts={**run.facts, "teacher": "12ab"}))
+    assert "| regions | found and described by a.onnx, b.onnx, c.onnx, d |\n" in card
+    assert "| taught by | another run, whose weights have the digest `12ab` |\n" in card

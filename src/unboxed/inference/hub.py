@@ -75,9 +75,9 @@ def model_card(config: RunConfig) -> str:
     """The card as Markdown, with the metadata header of the Hugging Face Hub."""
     facts = config.facts
     data = Path(str(facts.get("data", "an unnamed dataset")))
-    detectors = [path.name for path in config.regions.detectors]
-    if config.regions.detector_hf:
-        detectors.append(Path(config.regions.detector_hf).name)
+    found = config.regions
+    proposers = (*found.detectors, found.detector_hf, found.segmenter, found.proposer, found.part_segmenter)
+    models = [Path(model).name for model in (*proposers, found.labeler, found.backbone, found.backbone_hf) if model]
     best = facts.get("best", {})
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -88,8 +88,9 @@ def model_card(config: RunConfig) -> str:
         data=data.parent.name if data.stem == "data" and data.parent.name else data.stem,
         train=_NOT_COUNTED | facts.get("train", {}),
         validation=_NOT_COUNTED | facts.get("validation", {}),
-        regions=f"the detector {', '.join(detectors)}" if detectors else "segments and a grid, without weights",
+        regions=f"found and described by {', '.join(models)}" if models else "segments and a grid, without weights",
         schedule=config.options.schedule,
+        teacher=facts.get("teacher"),
         best=best if "val_loss" in best else None,
         presence=config.presence,
         boxes=facts.get("corrections", {}).get("boxes", 0),
