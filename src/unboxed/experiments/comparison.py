@@ -99,9 +99,8 @@ def _check(settings: CompareSettings) -> None:
         for options in settings.options or ("",):
             parse_recipe(recipe.rpartition("@")[0] or recipe, options, idle=settings.finished_only)
     if settings.reference is not None and settings.reference not in settings.recipes:
-        raise EvaluationError(
-            f"--reference “{settings.reference}” is none of --recipes: {', '.join(settings.recipes)}."
-        )
+        named = ", ".join(settings.recipes) or "none are named"
+        raise EvaluationError(f"--reference “{settings.reference}” is none of --recipes: {named}.")
     for baseline in settings.baseline:
         named_detector(baseline)
     for path in settings.write:
