@@ -193,18 +193,17 @@ class _Differences:
 
 
 def _differences_of(dataset: DatasetResult) -> _Differences | None:
-    common = dataset.reference or dataset.best
-    if common is None or len(dataset.recipes) < 2:
+    if len(dataset.recipes) < 2 or dataset.best is None:
         return None
     if dataset.reference is not None:
-        heading = f"Each other recipe minus `{common.recipe}`"
+        heading = f"Each other recipe minus `{dataset.reference.recipe}`"
+        columns = [name for name in _columns(dataset.recipes) if name in (*_COMPARED, *_OPTIONAL_COLUMNS)]
     else:
-        heading = f"The best by {dataset.headline}, `{common.recipe}`, minus each other recipe"
-    compared = _COMPARED if dataset.reference is None else (*_COMPARED, *_OPTIONAL_COLUMNS)
-    shown = [name for name in compared if all(name in result.metrics for result in dataset.recipes)]
-    columns = {name: dataset.differences(name) for name in shown}
-    others = [result.recipe for result in dataset.recipes if result is not common]
-    return _Differences(heading, {other: {name: columns[name][other] for name in columns} for other in others})
+        heading = f"The best by {dataset.headline}, `{dataset.best.recipe}`, minus each other recipe"
+        columns = [name for name in _columns(dataset.recipes) if name in _COMPARED]
+    found = {name: dataset.differences(name) for name in columns}
+    others = next(iter(found.values()))
+    return _Differences(heading, {other: {name: found[name][other] for name in columns} for other in others})
 
 
 def _differences(dataset: DatasetResult) -> list[str]:

@@ -151,11 +151,11 @@ class DatasetResult:
         common = self.reference or self.best
         if common is None or metric not in common.metrics:
             return {}
-        others = [result for result in self.recipes if result is not common]
-        pairs = {other.recipe: (common.metrics[metric], other.metrics[metric]) for other in others}
+        one = common.metrics[metric]
+        others = {result.recipe: result.metrics[metric] for result in self.recipes if result is not common}
         if self.reference is None:
-            return {recipe: paired_difference(best, other) for recipe, (best, other) in pairs.items()}
-        return {recipe: paired_difference(other, reference) for recipe, (reference, other) in pairs.items()}
+            return {recipe: paired_difference(one, other) for recipe, other in others.items()}
+        return {recipe: paired_difference(other, one) for recipe, other in others.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import jinja2
 from unboxed import __version__
 from unboxed.errors import RunError, plain_reason
 from unboxed.inference.run_config import RunConfig
+from unboxed.regions.settings import HUB_MODELS
 from unboxed.runtime.hub import require_hub
 
 __all__ = ["fetched", "model_card", "uploaded"]
@@ -75,9 +76,10 @@ def model_card(config: RunConfig) -> str:
     """The card as Markdown, with the metadata header of the Hugging Face Hub."""
     facts = config.facts
     data = Path(str(facts.get("data", "an unnamed dataset")))
-    found = config.regions
-    proposers = (*found.detectors, found.detector_hf, found.segmenter, found.proposer, found.part_segmenter)
-    models = [Path(model).name for model in (*proposers, found.labeler, found.backbone, found.backbone_hf) if model]
+    regions = config.regions
+    models = {setting: path.name for setting, path in regions.model_files.items() if setting != "class_names"}
+    models |= {setting: Path(model).name for setting in HUB_MODELS if (model := getattr(regions, setting))}
+    named = ", ".join(models.values())
     best = facts.get("best", {})
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -88,7 +90,7 @@ def model_card(config: RunConfig) -> str:
         data=data.parent.name if data.stem == "data" and data.parent.name else data.stem,
         train=_NOT_COUNTED | facts.get("train", {}),
         validation=_NOT_COUNTED | facts.get("validation", {}),
-        regions=f"found and described by {', '.join(models)}" if models else "segments and a grid, without weights",
+        regions=f"found and described by {named}" if named else "segments and a grid, without weights",
         schedule=config.options.schedule,
         teacher=facts.get("teacher"),
         best=best if "val_loss" in best else None,

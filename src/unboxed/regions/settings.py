@@ -20,10 +20,11 @@ from unboxed.runtime.paths import accept_strings
 if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
 
-__all__ = ["PROPOSES", "WITHOUT_DETECTOR", "ImportedRegions", "RegionSettings", "settings_from_dict"]
+__all__ = ["HUB_MODELS", "PROPOSES", "WITHOUT_DETECTOR", "ImportedRegions", "RegionSettings", "settings_from_dict"]
 
 _VERSION = 1
 PROPOSES = {"proposes": True}  # metadata of a field that turns a source on
+HUB_MODELS = ("detector_hf", "backbone_hf")  # fields with hub names, or folders written as text
 _ADDED = {"added": True}  # of a field that the first stores do not have: it is written where it is not the default
 _SIDE = (1, 16384)  # of an image in pixels
 _RANGES = dict.fromkeys(("detector_size", "segmenter_size", "backbone_size", "crop_size", "evidence_sizes"), _SIDE)
@@ -219,7 +220,7 @@ class RegionSettings:
         for name in ("segmenter", "backbone", "class_names", "proposer", "part_segmenter", "labeler"):
             if (path := getattr(self, name)) is not None:
                 found[name] = path
-        for name in _HUB_MODELS:
+        for name in HUB_MODELS:
             if (text := getattr(self, name)) is not None and Path(text).is_dir():
                 found[name] = Path(text)
         return found
@@ -308,7 +309,7 @@ class RegionSettings:
         changed: dict[str, Any] = {"detectors": tuple(copy(path) for path in self.detectors)}
         for name, path in self.model_files.items():
             if "[" not in name:
-                changed[name] = str(copy(path)) if name in _HUB_MODELS else copy(path)
+                changed[name] = str(copy(path)) if name in HUB_MODELS else copy(path)
         return replace(self, **changed)
 
 
@@ -348,7 +349,6 @@ def settings_from_dict(values: Mapping[str, Any], folder: Path | None = None) ->
 
 
 _MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
-_HUB_MODELS = ("detector_hf", "backbone_hf")  # hub names, or folders written as text
 
 
 def _hub_model_hooks(folder: Path | None) -> dict[str, FieldHooks]:
@@ -361,7 +361,7 @@ def _hub_model_hooks(folder: Path | None) -> dict[str, FieldHooks]:
     def write(value: str | None) -> str | None:
         return value if value is None or not Path(value).is_dir() else _relative(Path(value), folder)
 
-    return dict.fromkeys(_HUB_MODELS, FieldHooks(read, write))
+    return dict.fromkeys(HUB_MODELS, FieldHooks(read, write))
 
 
 def _is_hub_name(path: Path) -> bool:
