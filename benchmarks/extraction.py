@@ -1,7 +1,7 @@
 """Extraction of regions, from image files to the store.
 
 NanoDet and DeepLab with the default settings, without and with the feature maps of MobileNet, on real images. Where
-there are none (set UNBOXED_SHARED), the detector of `unboxed scenes` on drawn images; `real.photographs` is then 0
+there are none (set UNBOXED_SHARED), the detector of `unboxed scenes` on drawn images; `real.images` is then 0
 instead of 1. The reference processes one image after another: decode, run the networks, pool, store. `networks_share`
 is the CPU time of the networks alone (they are opened and run on images that are resized for them) divided by ours; the
 rest is decoding, proposals, pooling, colours and writing.
@@ -34,7 +34,7 @@ from unboxed.scenes import write_scenes
 from unboxed.types import Example
 
 TARGETS = (
-    Target("images per second, NanoDet and DeepLab", "plain.photos_per_second", "at least", 10, "/s"),
+    Target("images per second, NanoDet and DeepLab", "plain.images_per_second", "at least", 10, "/s"),
     Target("CPU time of the networks over that of the extraction", "plain.networks_share", "at least", 0.85),
     Target("the same with feature maps of MobileNet", "plain_backbone.networks_share", "at least", 0.85),
     Target("largest difference of a stored value", "plain.max_difference", "at most", 0),
@@ -45,7 +45,7 @@ def measure(show: Callable[[str], None], images: int = 64, rounds: int = 3) -> R
     """Images per second, and ratios of time."""
     with tempfile.TemporaryDirectory() as folder:
         examples, settings, batched = _inputs(Path(folder), images, show)
-        result: Result = {"real": {"photographs": float("plain_backbone" in settings)}}
+        result: Result = {"real": {"images": float("plain_backbone" in settings)}}
         names = count()
 
         def fresh() -> Path:
@@ -53,7 +53,7 @@ def measure(show: Callable[[str], None], images: int = 64, rounds: int = 3) -> R
 
         for name, each in settings.items():
             result[name] = _measured(examples, each, fresh, rounds)
-            show(f"{name}: {result[name]['photos_per_second']:.1f} images/s")
+            show(f"{name}: {result[name]['images_per_second']:.1f} images/s")
         if batched is not None:
             result["batch"] = {"ratio": _batch_ratio(batched, examples, rounds)}
     return result
@@ -105,7 +105,7 @@ def _measured(
     seconds = alternate({"one by one": one_by_one, "ours": ours}, rounds)
     cpu_seconds = alternate({"ours": ours, "networks": networks}, rounds, clock=time.process_time)
     return {
-        "photos_per_second": len(examples) / seconds["ours"],
+        "images_per_second": len(examples) / seconds["ours"],
         "ratio": seconds["one by one"] / seconds["ours"],
         "networks_share": cpu_seconds["networks"] / cpu_seconds["ours"],
         "max_difference": _difference(RegionStore.open(ours()), RegionStore.open(one_by_one())),

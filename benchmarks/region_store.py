@@ -5,7 +5,7 @@ without it; `--size 1e6` makes a million images. *first ms* is the time of an im
 digests and numbers of its 128 images are checked. *again us* is that of a random image of shards that were read, in
 microseconds. *contains us* is the look-up of an id.
 
-*scenes* are 240 drawn images with a detector's classes, and *flickr val* real photographs, where they are there (set
+*scenes* are 240 drawn images with a detector's classes, and *flickr val* real images, where they are there (set
 UNBOXED_SHARED). Their regions are stored in 16 and in 8 bits. InfoGround is trained on at most 400 training images of
 each store and evaluated on `val` with the same store: *phrases* is the percentage of phrases whose best box is right,
 *rsum* the sum of the six recalls of retrieval. *evaluated in 8 bits* is the run that was trained in 16 bits, evaluated
@@ -58,8 +58,8 @@ def measure(show: Callable[[str], None], size: int = 100_000) -> Result:
         result["scenes"] = _in_8_bits(Path(folder) / "drawn", drawn, show)
         try:
             show("flickr val")
-            photographs = shared_folder() / "data" / "flickr.toml"
-            result["flickr val"] = _in_8_bits(Path(folder) / "real", photographs, show)
+            real = shared_folder() / "data" / "flickr.toml"
+            result["flickr val"] = _in_8_bits(Path(folder) / "real", real, show)
         except SkippedError as missing:
             show(str(missing))
     return result

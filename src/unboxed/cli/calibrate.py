@@ -17,7 +17,8 @@ def calibrate(run: Positional[Path], /, data: Path, split: str | None = None, js
 
     The run comes first, the data after an option: `unboxed calibrate RUN --data photos.csv`. `fit` calibrates a run on
     its own collection. On other images its probabilities may be off: then phrases that are there are refused. The new
-    calibration is written into the run where it is better. The same command with the data of `fit` goes back.
+    calibration is written into the run where it is better. The same command with the data of `fit`
+    calibrates on its held-out images again.
 
     Args:
         run: folder of the run.

@@ -41,7 +41,7 @@ class Accepted:
     """How a calibration decides about phrases.
 
     Attributes:
-        own: share in [0, 1] of the phrases of an image's own captions that count as present.
+        own: share in [0, 1] of the phrases of the captions paired with an image that count as present.
         others: the same of the phrases of another image's captions.
         log_loss: of the probabilities; both classes weigh the same. log 2 is that of knowing nothing.
         auc: share in [0, 1] of the pairs of an own and a swapped phrase in which the own one is more probable.
@@ -53,7 +53,7 @@ class Accepted:
     auc: float
 
     def __str__(self) -> str:
-        return f"{100 * self.own:.0f} % of the phrases of own captions, {100 * self.others:.0f} % of swapped ones"
+        return f"{100 * self.own:.0f} % of the phrases of paired captions, {100 * self.others:.0f} % of swapped ones"
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def recalibrated(
     crossed = [(calibrated(split, half), other) for half, other in (halves, halves[::-1])]
     if new is None or any(curve is None for curve, _ in crossed):
         raise EvaluationError(
-            "The run does not tell phrases of an image's own captions from those of other captions, so that it cannot "
+            "The run does not separate phrases of an image's captions from those of other captions, so that it cannot "
             "be calibrated on these images; take more images, or train on them."
         )
     found = [(curve, swapped_phrases(split, half, images=_IMAGES)) for curve, half in crossed]

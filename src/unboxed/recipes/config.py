@@ -74,7 +74,8 @@ class DistillationConfig:
         distillation: weight of the cross-entropy between teacher and student after the ramp; 0: no distillation.
         teacher: `prior`, or the folder of a run, whose probabilities of the regions then teach (guide “Training and
             evaluation”).
-        teacher_temperature: of the teacher's softmax; 2 in CKD, where the scores are detector probabilities.
+        teacher_temperature: of the teacher's softmax; in CKD, where the scores are detector probabilities, 1, or 2
+            with the 80 classes of COCO.
         neighbours: number of regions that teacher and student are compared on, those that overlap the student's best
             region most (CKD: 8); 0: all regions.
         ramp_steps: length of the ramp of the weight.

@@ -27,7 +27,8 @@ class TextConfig:
         bidirectional: read in both directions; False: forwards only (VSE++, CKD, SPRM).
         word_state: the state of a word. `linear`: its vector and the states of all directions, which a linear layer
             maps to the joint width. `mean`: the mean of the states of the directions, without that layer (SCAN and its
-            successors, VSE++, SPRM), and `hidden_width` is by default the joint width.
+            successors, VSE++, SPRM), and `hidden_width` is by default the joint width, except in recipes with another
+            network for words.
         phrase_reads: a phrase is read in its `caption`, or the `phrase` alone (CKD, SPRM).
         phrase_pooling: of the states of a phrase's words to that of the phrase: their `mean`, their `max` over each
             entry (CKD), or the `last` one (SPRM).
