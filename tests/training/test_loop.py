@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -24,6 +25,7 @@ from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import seed_of
+from unboxed.training import loop
 from unboxed.training.fitting import FitSettings, fit
 from unboxed.training.loop import _is_better, optimizer_of
 from unboxed.training.options import Logger
@@ -130,7 +132,7 @@ def test_a_schedule_has_at_least_one_of_everything(name: str) -> None:
     [
         ("learning_rate", 0.0), ("learning_rate", math.nan), ("step_factor", -1.0), ("clip", -1.0),
         ("clip", math.nan), ("weight_decay", -0.1), ("patience", -1), ("batches_per_epoch", -1),
-        ("validation_captions", -5),
+        ("validation_captions", -5), ("seed", -1), ("weight_decay", math.inf), ("clip", math.inf),
     ],
 )  # fmt: skip
 def test_a_value_outside_its_range_is_refused_by_the_name_of_its_option(name: str, value: float) -> None:
@@ -208,3 +210,37 @@ def test_retrieval_on_the_split_may_stop_after_its_first_captions(
     split = EmbeddedSplit(Grounder.load(run), RegionStore.open(tiny_run / "store"))
     pairs = score_pairs(split, validation.examples[:2])
     assert epoch["val_rsum"] == pytest.approx(rsum(pairs.score_BC, pairs.image_of_C))
+
+
+def test_the_state_of_the_optimizer_is_restored_where_the_weights_are(
+    tiny_dataset: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setup moves the weights to the device, here to another precision; the state of AdamW has to follow them."""
+
+    class StoppedError(Exception):
+        pass
+
+    def after_an_epoch(entry: dict[str, float]) -> None:
+        if entry["epoch"] > 0:
+            raise StoppedError
+
+    resumed: list[loop._Training] = []
+
+    def begin(training: loop._Training, *arguments: object) -> None:
+        resumed.append(training)
+        raise StoppedError
+
+    def setup(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[object, torch.optim.Optimizer]:
+        model.double()
+        return SimpleNamespace(mark_forward_method=lambda name: None), optimizer
+
+    options = InfoGround(negatives="none", joint_width=16, schedule=Schedule(images_per_batch=8, epochs=3))
+    settings = FitSettings(tiny_dataset, tmp_path / "run", tiny_run / "store", resume=True)
+    with pytest.raises(StoppedError):
+        fit("infoground", options, settings, report=after_an_epoch)
+    monkeypatch.setattr(loop, "fabric_on", lambda device: SimpleNamespace(device=device, setup=setup))
+    monkeypatch.setattr(loop._Training, "run", begin)
+    with pytest.raises(StoppedError):
+        fit("infoground", options, settings)
+    states = resumed[0].optimizer.state.values()
+    assert states and all(state["exp_avg"].dtype == torch.float64 for state in states)

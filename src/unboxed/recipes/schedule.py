@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unboxed.errors import RunError
+from unboxed.runtime.counts import require_literals
 
 __all__ = ["Schedule"]
 
 _AT_LEAST = {
     "epochs": 1, "images_per_batch": 1, "captions_per_image": 1, "checkpoint_steps": 1, "step_epochs": 1,
-    "batches_per_epoch": 0, "validation_captions": 0, "weight_decay": 0, "clip": 0, "patience": 0,
+    "batches_per_epoch": 0, "validation_captions": 0, "weight_decay": 0, "clip": 0, "patience": 0, "seed": 0,
 }  # fmt: skip
 
 
@@ -68,8 +69,9 @@ class Schedule:
     validation_captions: int = 0
 
     def __post_init__(self) -> None:
+        require_literals(self, RunError)
         for name, least in _AT_LEAST.items():
-            if not getattr(self, name) >= least:
+            if not least <= getattr(self, name) < math.inf:
                 raise RunError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least {least}.")
         for name in ("learning_rate", "step_factor"):
             if not 0 < getattr(self, name) < math.inf:

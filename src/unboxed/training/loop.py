@@ -19,7 +19,7 @@ from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
 from unboxed.runtime.devices import current_device
 from unboxed.runtime.progress import Report
-from unboxed.runtime.ranks import Ranks, sum_gradients
+from unboxed.runtime.ranks import sum_gradients
 from unboxed.runtime.seeds import seed_of
 from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
@@ -105,14 +105,14 @@ class _Training:
     ) -> None:
         self.model, self.schedule, self.folder, self.step_options = model, schedule, run, step
         self.training, self.validation = training, validation
-        self.ranks = training.ranks = Ranks.current()
+        self.ranks = training.ranks
         self.steps = sum(len(training.plan(schedule, epoch)) for epoch in range(schedule.epochs))
         self.fabric = fabric_on(current_device().torch_device())
         optimizer = optimizer_of(model, schedule)
-        self.progress = _Progress()
-        if self._checkpoint.exists():
-            self.progress = _Progress(**load_checkpoint(self._checkpoint, model, optimizer))
         self.wrapped, self.optimizer = self.fabric.setup(model, optimizer)
+        self.progress = _Progress()
+        if self._checkpoint.exists():  # after the setup: the state of the optimizer goes where the weights are
+            self.progress = _Progress(**load_checkpoint(self._checkpoint, model, optimizer))
         for method in ("loss", "loss_and_scores", "encode_images", "encode_captions", "score"):
             if hasattr(model, method):
                 self.wrapped.mark_forward_method(method)
