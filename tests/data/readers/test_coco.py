@@ -62,6 +62,16 @@ def test_phrases_that_name_a_category_have_the_boxes_of_all_its_instances(tmp_pa
     assert all(len(phrase.boxes) == 0 for phrase in example.captions[1].phrases)
 
 
+def test_an_image_at_an_address_has_the_size_of_its_annotation(tmp_path: Path) -> None:
+    """It is not read before it is used, so its own size is not known."""
+    (tmp_path / "photos").mkdir()
+    image = {"id": 7, "file_name": "https://host.invalid/7.jpg", "width": 200, "height": 100}
+    captions = {"images": [image], "annotations": CAPTIONS["annotations"]}
+    (example,) = _dataset(tmp_path, captions, extra='images = "photos"\n').split("train").examples
+    assert (example.width, example.height) == (200, 100)
+    assert example.captions[0].phrases[0].boxes[0].tolist() == [10, 20, 40, 60]
+
+
 def test_boxes_are_in_pixels_of_the_stored_image(tmp_path: Path) -> None:
     (tmp_path / "photos" / "train2017").mkdir(parents=True)
     Image.new("RGB", (100, 100)).save(tmp_path / "photos" / "train2017" / "000000000007.jpg")

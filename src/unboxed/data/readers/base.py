@@ -231,6 +231,8 @@ def _with_image(image: AnnotatedImage, stored: StoredImage) -> Example:
     """The example of an image whose file was found, with boxes scaled to the size of the file."""
     if image.size is None:
         return Example(image.image_id, stored.path, image.captions, stored.width, stored.height)
+    if (stored.width, stored.height) == UNKNOWN_SIZE:  # an address, whose image has not been read yet
+        return Example(image.image_id, stored.path, image.captions, *image.size, image.size)
     scale = np.array([stored.width / image.size[0], stored.height / image.size[1]] * 2)
 
     def scaled(phrases: Iterable[Phrase]) -> tuple[Phrase, ...]:
