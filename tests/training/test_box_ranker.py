@@ -55,6 +55,7 @@ def test_members_are_measured_by_their_mean_attention(tiny_world: tuple[Path, Pa
     options = SPRM(members=2, schedule=Schedule(epochs=1, images_per_batch=8))
     run = fit("sprm", options, FitSettings(tiny_world[0], tmp_path / "run", tiny_world[1]))
     assert run.config.facts["kept"]["images"] == 8
+    assert run.model.prior_share == run.config.prior_share == Grounder.load(tmp_path / "run").model.prior_share
 
 
 def test_the_prior_alone_ranks_with_the_confidence_of_the_recipe(harmed: Path) -> None:

@@ -341,9 +341,9 @@ def _finished(grounder: Grounder, data: FitData, settings: FitSettings, show: Sh
     """The run with its calibration and what ranks its boxes, marked as finished."""
     run, split = settings.out, EmbeddedSplit(grounder, data.store)
     calibration = calibrated(split, data.validation.examples, data.training.examples, show)
-    grounder.config = with_box_ranker(split, data.validation.examples, settings.boxes, show)
-    grounder.config.facts.update(finished=True)
-    grounder.config = replace(grounder.config, presence=calibration)
-    grounder.config.save(run)
+    config = with_box_ranker(split, data.validation.examples, settings.boxes, show)
+    config.facts.update(finished=True)
+    config = replace(config, presence=calibration)
+    config.save(run)
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
-    return grounder
+    return Grounder(config, grounder.model, grounder.vocabulary, grounder.prior)
