@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from unboxed.data.dataset import load_dataset
+from unboxed.errors import DatasetError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.build import make_negatives
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.ranks import Ranks
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import Tokenizer, TokenizerName, Vocabulary
 from unboxed.training.split_loader import SplitLoader
@@ -45,3 +47,18 @@ def test_substitutes_stand_for_the_head_noun_of_a_phrase(
                 assert replaced.rstrip(".,") in heads  # spaces alone leave the full stop at its word
                 assert len(substitutes_N) == 3 and int(tokens_W[slot]) not in substitutes_N.tolist()
     assert seen > 100
+
+
+def test_training_needs_two_images_and_one_for_each_process(tiny_world: tuple[Path, Path]) -> None:
+    examples = load_dataset(tiny_world[0]).split("train").examples
+    store = RegionStore.open(tiny_world[1])
+    vocabulary = Vocabulary.from_captions([caption.text for caption in examples[0].captions])
+    config = RunConfig("infoground", InfoGround(), store.settings, store.feature_blocks, store.class_names, {})
+    batcher = Batcher(config, vocabulary)
+    with pytest.raises(DatasetError, match=f"Only {examples[0].image_id} of 1 image has regions"):
+        SplitLoader(examples[:1], store, batcher)
+    loader = SplitLoader(examples[:3], store, batcher)
+    assert len(loader.plan(Schedule(), 0)) == 1
+    loader.ranks = Ranks(0, 4)
+    with pytest.raises(DatasetError, match="No batch has an image for each of 4 processes: 3 images"):
+        loader.plan(Schedule(), 0)

@@ -17,6 +17,7 @@ from unboxed.negatives.base import Negatives
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.memory import cache_bytes, prefetch_bytes
+from unboxed.runtime.progress import counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import Prefetcher
@@ -58,7 +59,7 @@ class SplitLoader:
         ranks: the processes that share each training batch.
 
     Raises:
-        DatasetError: no image has regions.
+        DatasetError: fewer than two images have regions.
     """
 
     def __init__(self, examples: Sequence[Example], store: RegionStore, batcher: Batcher) -> None:
@@ -69,7 +70,7 @@ class SplitLoader:
         self.fixed_nouns = False
         self.corrected: CorrectedExamples | None = None
         self.teacher: Teacher | None = None
-        self.ranks = Ranks()
+        self.ranks = Ranks.current()
         self._class_scores: dict[int, npt.NDArray[np.float16]] = {}
         self._class_score_bytes = 0
         self._examples = [example for example in examples if example.image_id in store]
@@ -78,6 +79,11 @@ class SplitLoader:
             raise DatasetError(
                 f"None of the {len(examples)} images has regions in {store.path}; run `unboxed regions` on this "
                 "dataset."
+            )
+        if len(self._examples) == 1:
+            raise DatasetError(
+                f"Only {self._examples[0].image_id} of {counted(len(examples), 'image')} has regions in {store.path}; "
+                "training compares images, so each split needs two. Add images, or repair those that cannot be read."
             )
         self.image_ids = tuple(example.image_id for example in self._examples)
         self.captions: list[list[EncodedCaption]] = [batcher.encode(example.captions) for example in self._examples]
@@ -100,7 +106,7 @@ class SplitLoader:
         """The images and captions of each batch of an epoch (-1: the fixed plan of validation, of distinct images).
 
         Raises:
-            DatasetError: the schedule leaves out batches that are not full, and none is.
+            DatasetError: no batch has an image for each process, or none is full where the others are left out.
         """
         rng = generator(schedule.seed, "order", epoch + 1)
         counts = [len(captions) for captions in self.captions]
@@ -114,6 +120,11 @@ class SplitLoader:
         if epoch < 0:
             return batches
         batches = [batch for batch in batches if len(batch) >= self.ranks.count]  # each process needs an image
+        if not batches:
+            raise DatasetError(
+                f"No batch has an image for each of {self.ranks.count} processes: {len(self)} images have regions; "
+                "train with fewer --devices."
+            )
         if schedule.drop_last:
             batches = [batch for batch in batches if len(batch) >= full]
             if not batches:
