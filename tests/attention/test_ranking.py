@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -206,8 +206,14 @@ def test_words_are_pooled_as_in_a_loop(pooling: Pooling) -> None:
     ("option", "wrong", "message"), [("consensus", -1.0, "at least 0"), ("overlap_power", 0.0, "above 0")]
 )
 def test_weights_outside_their_range_are_refused(option: str, wrong: float, message: str) -> None:
-    for value in (wrong, float("nan"), float("inf")):
-        with pytest.raises(RunError, match=f"is {value}; it .*{message}"):
+    with pytest.raises(RunError, match=f"is {wrong}; it .*{message}"):
+        Ranking(**{option: wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("option", [field.name for field in fields(Ranking) if field.type == "float"])
+def test_weights_are_finite(option: str) -> None:
+    for value in (math.nan, math.inf, -math.inf):
+        with pytest.raises(RunError, match=f"--{option.replace('_', '-')} is {value}; it must be a finite number"):
             Ranking(**{option: value})  # type: ignore[arg-type]
 
 

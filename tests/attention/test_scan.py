@@ -295,6 +295,14 @@ def test_an_unknown_choice_is_refused_by_name() -> None:
         AttentionScorer(aggregation="median")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("slope", -3.0), ("lse_sharpness", 0.0), ("sharpness", math.nan), ("bonus", math.inf)]
+)
+def test_a_number_out_of_its_range_is_refused_by_name(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=option):
+        AttentionScorer(aggregation="lse", **{option: value})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["scan t2i lse", "scan i2t mean", "scan no norm", "bfan prob", "pfan t2i"])
 def test_vectors_of_any_length_attend_by_products_and_score_by_cosines(name: str) -> None:
     scorer = replace(SCORERS[name], products=True)

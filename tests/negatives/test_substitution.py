@@ -22,6 +22,12 @@ def test_the_noun_and_its_synonym_fall_into_the_dropped_tail() -> None:
     assert [nouns[index] for index in by_p[0]] == ["guitar", "ukulele", "drum"]
 
 
+def test_no_more_are_kept_than_the_pool_has() -> None:
+    for keep in (0, 4):
+        with pytest.raises(ValueError, match=f"keep is {keep}; it must be from 1 to pool, 3"):
+            SubstitutionSettings(pool=3, keep=keep)
+
+
 def test_a_noun_that_is_improbable_in_the_sentence_never_enters_the_pool() -> None:
     p, q = [[0.6, 0.39, 0.01]], [[0.5, 0.5, 1e-9]]  # the third has by far the best quotient
     chosen = rank(np.log(p), np.log(q), np.zeros((1, 3), dtype=bool), SubstitutionSettings(pool=2, keep=2))

@@ -101,6 +101,11 @@ def test_uniform_attention_reversed_is_itself_so_that_ccr_is_the_margin() -> Non
     assert float(ccr_loss(uniform, margin=0.2)) == pytest.approx(0.2)
 
 
+def test_a_mean_of_no_keys_is_refused() -> None:
+    with pytest.raises(ValueError, match="keys is 0; it must be at least 1"):
+        ccr_loss(_matched(AttentionScorer()), variant="topk", keys=0)
+
+
 def test_a_query_swapped_for_itself_leaves_the_margin() -> None:
     matched = _matched(AttentionScorer.bfan())
     itself = [torch.arange(attention.query_mask_CQ.numel()).view_as(attention.query_mask_CQ) for attention in matched]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import pytest
 
 from unboxed.errors import SearchError, UnboxedError
-from unboxed.runtime.counts import require_count, require_workers
+from unboxed.runtime.counts import require_count, require_literals, require_workers
 
 
 def test_a_count_in_its_range_passes() -> None:
@@ -25,3 +28,19 @@ def test_workers_have_a_range_of_their_own() -> None:
     for wrong in (0, -1, 1025):
         with pytest.raises(UnboxedError, match="workers is"):
             require_workers(wrong)
+
+
+@dataclass
+class _Options:
+    rule: Literal["sum", "mean"] = "sum"
+    logger: Literal["wandb"] | None = None
+    width: int = 3
+
+
+def test_names_are_those_of_the_type() -> None:
+    require_literals(_Options("mean", "wandb", 7), SearchError)
+    require_literals(_Options(), SearchError)
+    with pytest.raises(SearchError, match="--rule is 'Sum'; expected one of sum, mean"):
+        require_literals(_Options(rule="Sum"), SearchError)  # type: ignore[arg-type]
+    with pytest.raises(SearchError, match="--logger is 'stdout'; expected one of wandb, none"):
+        require_literals(_Options(logger="stdout"), SearchError)  # type: ignore[arg-type]

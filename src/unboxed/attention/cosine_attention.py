@@ -14,6 +14,7 @@ rows, which is fast.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -65,7 +66,7 @@ class AttentionScorer:
             or `no_txtnorm`. The score remains the cosine of a query and its attended vector.
 
     Raises:
-        ValueError: an unknown option.
+        ValueError: an unknown option, or a number out of its range.
     """
 
     direction: Direction = "t2i"
@@ -83,6 +84,12 @@ class AttentionScorer:
         require_literal("norm", self.norm, RawFeatureNorm)
         require_literal("focal", self.focal, FocalRule)
         require_literal("aggregation", self.aggregation, Aggregation)
+        if not (math.isfinite(self.sharpness) and math.isfinite(self.bonus)):
+            raise ValueError(f"sharpness and bonus are finite numbers, not {self.sharpness} and {self.bonus}.")
+        if not 0 <= self.slope <= 1:
+            raise ValueError(f"slope is {self.slope}; it is in [0, 1].")
+        if not 0 < self.lse_sharpness < math.inf:
+            raise ValueError(f"lse_sharpness is {self.lse_sharpness}; it is above 0.")
 
     @classmethod
     def scan(cls, direction: Literal["t2i", "i2t"] = "t2i", aggregation: Aggregation = "mean") -> AttentionScorer:

@@ -8,6 +8,7 @@ aligned corners). Of several equally hot pixels, the first in reading order is t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isqrt
@@ -45,7 +46,7 @@ class BoxReadOut:
         proposal_alpha: proposals, where there are any, are ranked by the heat inside divided by the area to this power.
 
     Raises:
-        EvaluationError: no thresholds, or one outside (0, 1).
+        EvaluationError: no thresholds, one outside (0, 1), or a power that is not finite.
     """
 
     thresholds: tuple[float, ...] = (0.5, 0.35, 0.65, 0.2, 0.8)
@@ -55,6 +56,8 @@ class BoxReadOut:
         accept_strings(self)
         if not self.thresholds or not all(0 < share < 1 for share in self.thresholds):
             raise EvaluationError(f"thresholds are shares of the peak between 0 and 1, not {self.thresholds}.")
+        if not math.isfinite(self.proposal_alpha):
+            raise EvaluationError(f"--proposal-alpha is {self.proposal_alpha}; it must be a finite number.")
 
 
 def phrase_maps(map_QR: Floats, phrase_PQ: npt.NDArray[np.bool_], content_Q: npt.NDArray[np.bool_]) -> Array:

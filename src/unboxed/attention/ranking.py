@@ -5,12 +5,13 @@ Importing this module does not load torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from unboxed.boxes import area, iou
 from unboxed.errors import RunError
-from unboxed.runtime.counts import require_literal
+from unboxed.runtime.counts import require_literal, require_literals
 from unboxed.text.phrases import content_or_all
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Ranking:
             the most probably `covered` point (`attention.points`).
 
     Raises:
-        RunError: a negative consensus, a power that is not above 0, or infinity.
+        RunError: a negative consensus, a power that is not above 0, a number that is not finite, or an unknown name.
     """
 
     pooling: Pooling = "max"
@@ -84,10 +85,15 @@ class Ranking:
     point: Point = "centre"
 
     def __post_init__(self) -> None:
-        if not 0 < self.overlap_power < float("inf"):
-            raise RunError(f"--overlap-power is {self.overlap_power}; it must be above 0, and finite.")
-        if not 0 <= self.consensus < float("inf"):
-            raise RunError(f"--consensus is {self.consensus}; it is a finite weight of at least 0.")
+        require_literals(self, RunError)
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise RunError(f"--{option.name.replace('_', '-')} is {value}; it must be a finite number.")
+        if not self.overlap_power > 0:
+            raise RunError(f"--overlap-power is {self.overlap_power}; it must be above 0.")
+        if not self.consensus >= 0:
+            raise RunError(f"--consensus is {self.consensus}; it is a weight of at least 0.")
 
     @staticmethod
     def plain() -> Ranking:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from unboxed.errors import EvaluationError
+from unboxed.runtime.counts import require_literals
 from unboxed.runtime.paths import accept_strings
 
 __all__ = ["BoxEdges", "BoxRuleOptions", "EvaluationOptions", "Overlap"]
@@ -25,11 +27,17 @@ class BoxRuleOptions:
         boxes: the edges of predicted boxes are `continuous`, or the first and last pixels of the box (`inclusive`).
         overlap: the IoU with a gold box is `at-least` 0.5, or `above` it.
         point_on_edge: a point on the edge of a gold box is `outside` or `inside`.
+
+    Raises:
+        EvaluationError: an unknown rule.
     """
 
     boxes: BoxEdges = "continuous"
     overlap: Overlap = "at-least"
     point_on_edge: Literal["outside", "inside"] = "outside"
+
+    def __post_init__(self) -> None:
+        require_literals(self, EvaluationError)
 
 
 @dataclass(frozen=True)

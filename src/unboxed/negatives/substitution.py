@@ -48,6 +48,9 @@ class SubstitutionSettings:
             that many quotients are 0 and stay in the order of p); None does not round.
         exclude_seen: leave out nouns that any caption of the same image contains, in singular or plural: they are true
             of the image. An addition to the paper, from captions alone. The noun itself is always left out.
+
+    Raises:
+        ValueError: `keep` is not in 1..`pool`.
     """
 
     pool: int = 30
@@ -56,6 +59,10 @@ class SubstitutionSettings:
     epsilon: float = 1e-6
     exclude_seen: bool = True
     digits: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.keep <= self.pool:
+            raise ValueError(f"keep is {self.keep}; it must be from 1 to pool, {self.pool}.")
 
     def facts(self) -> dict[str, object]:
         """The settings by name, for the fingerprint of substitutes; without `digits` where it rounds nothing."""

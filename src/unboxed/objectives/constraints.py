@@ -47,10 +47,12 @@ def ccr_loss(
         count: its reversed weight is 0. 0 with a gradient where nothing counts.
 
     Raises:
-        ValueError: an unknown variant.
+        ValueError: an unknown variant, or no keys.
     """
     if variant not in ("reversed", "topk"):
         raise ValueError(f"variant is 'reversed' or 'topk', not {variant!r}.")
+    if keys < 1:
+        raise ValueError(f"keys is {keys}; it must be at least 1.")
     losses = []
     for attention in matched:
         if variant == "reversed":

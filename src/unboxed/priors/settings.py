@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from unboxed.errors import ModelError, plain_reason
+from unboxed.runtime.counts import require_literals
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
 from unboxed.runtime.paths import accept_strings
 
@@ -59,7 +60,7 @@ class PriorSettings:
         label_beside: its weight for nouns that a detector has a class for.
 
     Raises:
-        ModelError: a value outside its range.
+        ModelError: a value outside its range, or an unknown name.
     """
 
     word_vectors: Path | None = None
@@ -88,6 +89,7 @@ class PriorSettings:
 
     def __post_init__(self) -> None:
         accept_strings(self)
+        require_literals(self, ModelError)
         for name in (
             "cooccurrence",
             "temperature",

@@ -13,7 +13,7 @@ from unboxed.errors import RegionsError, RunError
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.counts import require_count
+from unboxed.runtime.counts import require_count, require_literals
 from unboxed.text.settings import TextConfig
 from unboxed.types import Units
 
@@ -34,13 +34,14 @@ _LARGEST, _MEMBERS = 2**31, 1000
 
 
 def _check_values(options: object) -> None:
-    """Numbers are 0 or more; widths at least 1, temperatures and λ_lse above 0, probabilities of dropout below 1.
+    """Names are known; numbers are 0 or more, widths at least 1, temperatures and λ_lse above 0, dropout below 1.
 
     Options that a recipe outside this package adds only have to be finite. A path becomes a text where one is expected.
 
     Raises:
         RunError: one that is not; it names the option.
     """
+    require_literals(options, RunError)
     kinds = [kind for kind in type(options).__mro__ if kind.__module__.startswith("unboxed.")]
     ours = {option.name for kind in kinds if is_dataclass(kind) for option in fields(kind)}
     for option in fields(options):  # type: ignore[arg-type]

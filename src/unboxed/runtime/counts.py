@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from unboxed.errors import UnboxedError
 
-__all__ = ["require_count", "require_literal", "require_workers"]
+__all__ = ["require_count", "require_literal", "require_literals", "require_workers"]
 
 _LARGEST = 2**31 - 1
 _WORKERS = 1024
@@ -45,6 +45,37 @@ def require_literal(name: str, value: object, literal: Any, error: type[Exceptio
     """
     if value not in get_args(literal):
         raise error(f"{name} is one of {get_args(literal)}, not {value!r}.")
+
+
+def require_literals(options: object, error: type[UnboxedError]) -> None:
+    """Raise an error for a field of a dataclass whose type is a `Literal`, or one or None, with another value.
+
+    Args:
+        options: the dataclass.
+        error: the kind of error.
+
+    Raises:
+        UnboxedError: a value that the type does not have; of the kind that `error` names.
+    """
+    for name, choices in _choices(type(options)).items():
+        value = getattr(options, name)
+        if value not in choices:
+            names = ", ".join("none" if choice is None else str(choice) for choice in choices)
+            raise error(f"--{name.replace('_', '-')} is {value!r}; expected one of {names}.")
+
+
+def _choices(options: type) -> dict[str, tuple[Any, ...]]:
+    """The values of each field whose type is a `Literal`, or one or None."""
+    try:
+        kinds = get_type_hints(options)
+    except NameError:  # the types of a class that was made in a function, which only that function knows
+        return {}
+    found = {}
+    for name, kind in kinds.items():
+        literal = [part for part in (kind, *get_args(kind)) if get_origin(part) is Literal]
+        if literal and (literal[0] is kind or set(get_args(kind)) == {literal[0], type(None)}):
+            found[name] = get_args(literal[0]) + (() if literal[0] is kind else (None,))
+    return found
 
 
 def require_workers(workers: int | None, error: type[UnboxedError] = UnboxedError) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from unboxed.errors import RunError
+from unboxed.runtime.counts import require_literals
 from unboxed.runtime.paths import accept_strings
 
 __all__ = ["TextConfig", "TokenizerName"]
@@ -40,7 +41,7 @@ class TextConfig:
         train_vectors: train the word vectors; False keeps them as they are (CKD).
 
     Raises:
-        RunError: a `word_dropout` out of range.
+        RunError: a `word_dropout` out of range, or an unknown name.
     """
 
     tokenizer: TokenizerName = "words"
@@ -57,5 +58,6 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         accept_strings(self)
+        require_literals(self, RunError)
         if self.word_dropout is not None and not 0 <= self.word_dropout < 1:
             raise RunError(f"--word-dropout is {self.word_dropout}; it must be a number at least 0 and below 1.")

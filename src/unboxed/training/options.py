@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from unboxed.errors import RunError
+from unboxed.runtime.counts import require_literals
 from unboxed.runtime.paths import accept_strings
 
 __all__ = ["FitSettings", "Logger", "Precision", "StepOptions"]
@@ -63,7 +64,7 @@ class FitSettings:
             one by a measurement on held-out images without boxes, which the run keeps (`training.box_ranker`).
 
     Raises:
-        RunError: a negative `chunk`.
+        RunError: a negative `chunk`, or an unknown logger, precision or ranker of boxes.
     """
 
     data: Path
@@ -86,5 +87,6 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         accept_strings(self)
+        require_literals(self, RunError)
         if self.chunk < 0:
             raise RunError(f"--chunk is {self.chunk}; expected a number of captions, or 0 for all.")
