@@ -37,3 +37,9 @@ def test_two_phrases_of_one_caption_stay_apart() -> None:
 def test_no_phrases_have_no_consensus() -> None:
     none_N = torch.zeros(0, dtype=torch.long)
     assert agreed(torch.zeros(0, 3), none_N, none_N, 1).shape == (0, 3)
+
+
+def test_captions_without_phrases_keep_the_nouns_apart() -> None:
+    probability_NR = torch.tensor([[0.8, 0.2], [0.2, 0.8], [0.6, 0.4]])
+    found = agreed(probability_NR, torch.tensor([0, 1, 0]), torch.tensor([0, 1, 5]), 1.0)
+    torch.testing.assert_close(found, torch.tensor([[0.7, 0.3], [0.2, 0.8], [0.7, 0.3]]))

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 import unboxed
+from unboxed.attention.ranking import Ranking
 from unboxed.data.dataset import load_dataset
-from unboxed.errors import RegionsError, RunError
+from unboxed.errors import RegionsError, RunError, UnboxedError
 from unboxed.evaluation import pair_scores as score_pairs_module
+from unboxed.evaluation.options import BoxRuleOptions
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.negatives.base import Negatives
+from unboxed.priors.settings import PriorSettings
 from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
@@ -289,3 +294,27 @@ def test_numbers_out_of_range_are_named(option: str, value: float, wanted: str) 
             DistillationConfig(**{name: value})
         else:
             InfoGround(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        (SCAN, "direction", "i2T"), (SCAN, "contrast", "NPair"), (SCAN, "hinge", "Sum"),
+        (InfoGround, "negatives", "LM"),
+        (CKD, "sentence_score", "avg"), (DistillationConfig, "student", "logits"), (Schedule, "curve", "cosine"),
+        (Schedule, "optimizer", "adam-w"), (Schedule, "select_on", "rsum"), (Schedule, "sampling", "image"),
+        (Ranking, "point", "center"), (TextConfig, "cell", "LSTM"), (PriorSettings, "places", "x"),
+        (BoxRuleOptions, "boxes", "Inclusive"),
+    ],
+)  # fmt: skip
+def test_a_misspelled_name_is_refused(kind: type, option: str, value: str) -> None:
+    with pytest.raises(UnboxedError, match=f"--{option.replace('_', '-')} is '{value}'; expected one of "):
+        kind(**{option: value})
+
+
+def test_the_next_caption_of_another_image_is_the_negative_one() -> None:
+    """Two captions of image 0, one of image 1, two of image 2: after the last caption comes the first."""
+    pairs = SimpleNamespace(image_of_C=torch.tensor([0, 0, 1, 2, 2]), batch=SimpleNamespace(captions=None))
+    (negative_C,) = SPRM(negative="next")._negatives(cast(Any, pairs))
+    assert negative_C.tolist() == [1, 1, 2, 0, 0]
+    assert len(SPRM(negative="all")._negatives(cast(Any, pairs))) == 4

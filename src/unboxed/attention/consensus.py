@@ -18,7 +18,8 @@ def agreed(probability_NR: torch.Tensor, head_N: torch.Tensor, caption_N: torch.
         caption_N: the number of each phrase's caption.
         weight: of each of the other phrases; the phrase itself has the weight 1.
     """
-    own_N = (head_N * (len(head_N) + 1) + caption_N).unique(return_inverse=True)[1]  # type: ignore[no-untyped-call]
+    captions = int(caption_N.max()) + 1 if len(caption_N) else 1
+    own_N = (head_N * captions + caption_N).unique(return_inverse=True)[1]  # type: ignore[no-untyped-call]
     one_N1 = probability_NR.new_ones(len(probability_NR), 1)
     others_NR, count_N1 = (_sums(rows, head_N) - _sums(rows, own_N) for rows in (probability_NR, one_N1))
     return (probability_NR + weight * others_NR.clamp(min=0)) / (1 + weight * count_N1)

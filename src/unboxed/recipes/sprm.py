@@ -53,7 +53,7 @@ class SPRM(RecipeConfig):
             over all images of the batch, at the refinement's temperature.
         negative: the negative image of the difference: that of the caption most similar in rare `words`, or in
             `vectors`, the mean initial word vectors of their phrases (the paper); that of the `next` caption
-            of the batch; or the mean over `all` other captions.
+            of another image in the batch; or the mean over `all` other captions (those of its image add 0).
         box_inputs: regions also have their edges and area as shares of the image (the paper; with
             `region_inputs="features"`, since `all` inputs have them).
         label_vectors: add the word vector of its most probable class to a region (the paper). The word vectors are
@@ -142,6 +142,8 @@ class SPRM(RecipeConfig):
 
     def _negatives(self, pairs: Pairs) -> list[torch.Tensor]:
         """The negative images `[C]` of the captions; several, where the loss is the mean over them."""
+        import torch
+
         from unboxed.objectives.difference import caption_cosines, hardest_image, image_of_most_similar
 
         captions, image_of_C = pairs.batch.captions, pairs.image_of_C
@@ -151,5 +153,9 @@ class SPRM(RecipeConfig):
             assert pairs.fixed_vectors_NE is not None
             vectors_CWE = pairs.fixed_vectors_NE[captions.tokens_CW]
             return [image_of_most_similar(caption_cosines(vectors_CWE, captions.phrase_CPW), image_of_C)]
-        shifts = range(1, 2 if self.negative == "next" else len(image_of_C))
-        return [image_of_C.roll(-shift) for shift in shifts]
+        following = [image_of_C.roll(-shift) for shift in range(1, len(image_of_C))]
+        if self.negative == "all":
+            return following
+        following_NC = torch.stack(following)
+        first_C = (following_NC != image_of_C).to(torch.uint8).argmax(dim=0)
+        return [following_NC.gather(0, first_C[None])[0]]
