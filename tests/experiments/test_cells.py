@@ -18,6 +18,7 @@ from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.results import Comparison
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import InfoGround, preset
+from unboxed.runtime.array_file import read_arrays
 from unboxed.training import loop
 
 _OLD_RANKING = "--confidence-weight 2 --exclusivity 1 --area-weight 0"
@@ -171,6 +172,21 @@ class TestOutcomes:
         assert Outcome.load(tmp_path / "cell").curve == LearningCurve()
         with np.load(tmp_path / "cell.npz") as stored:
             assert {"image_ids", "rank_B", "outcomes_MX", "more/attention_f1/hits"} <= set(stored.files)
+
+    def test_a_type_of_two_words_stays_one_type(self, comparison: Comparison, tmp_path: Path) -> None:
+        outcome = comparison.datasets[0].recipes[0].runs[0]
+        assert outcome.grounding is not None
+        kinds = [("traffic light",), (), ("dog", "traffic light")]
+        types_of_M = tuple(kinds[m % 3] for m in range(len(outcome.grounding.types_of_M)))
+        typed = replace(outcome, grounding=replace(outcome.grounding, types_of_M=types_of_M))
+        typed.save(tmp_path / "cell", {})
+        again = Outcome.load(tmp_path / "cell").grounding
+        assert again is not None and again.types_of_M == types_of_M
+        arrays = read_arrays(tmp_path / "cell.npz")  # as earlier versions wrote it: words, divided by spaces
+        arrays["types_of_M"] = np.array([" ".join(types) for types in outcome.grounding.types_of_M])
+        np.savez(tmp_path / "cell.npz", **arrays)
+        again = Outcome.load(tmp_path / "cell").grounding
+        assert again is not None and again.types_of_M == outcome.grounding.types_of_M
 
     @pytest.mark.parametrize("suffix", ["json", "npz"])
     def test_damaged_ones_are_named(self, comparison: Comparison, tmp_path: Path, suffix: str) -> None:

@@ -211,6 +211,18 @@ def test_the_options_of_a_claim_are_chosen_on_val_and_then_run(
     assert dataset.claims[0].verdict == "not run"
 
 
+def test_a_grid_that_the_options_of_the_comparison_exclude_is_not_run(
+    settings: CompareSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    grid = ("--pooling median", "--no-such-option")
+    first = f"{settings.recipes[0]} --joint-width 8"
+    monkeypatch.setattr(plan, "CLAIMS", (Claim("one", "Us", "better", first, settings.recipes[0], "rsum", grid=grid),))
+    wanted = replace(copy_of(settings, tmp_path), claims=True, recipes=settings.recipes[:1])
+    (dataset,) = compare(wanted).datasets
+    assert dataset.grid == () and dataset.claims[0].verdict == "not run"
+    assert "median" in dataset.claims[0].reason
+
+
 def test_recipes_get_the_regions_that_they_need(
     settings: CompareSettings, tiny_world: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ from unboxed.runtime.progress import Report, Show, TrainingProgress, show
 from unboxed.training.combinations import region_options, require_read
 from unboxed.training.fitting import fit_given
 from unboxed.training.options import FitSettings
+from unboxed.training.splits import with_short_captions
 from unboxed.training.teacher import teacher_digest
 from unboxed.types import Example
 
@@ -284,7 +285,9 @@ class Outcome:
         if self.grounding is not None:
             arrays["grounded_ids"] = np.array(self.grounding.image_ids)
             arrays["image_of_M"] = self.grounding.image_of_M
-            arrays["types_of_M"] = np.array([" ".join(types) for types in self.grounding.types_of_M])
+            arrays["types_of_M"] = np.array(
+                ["".join(f"{kind}\n" for kind in types) for types in self.grounding.types_of_M]
+            )
             arrays["outcomes_MX"] = self.grounding.outcomes_MX
         for name, metric in self.more.items():
             arrays[f"more/{name}/ids"] = np.array(metric.image_ids)
@@ -324,7 +327,9 @@ class Outcome:
 
 
 def _grounding(arrays: dict[str, npt.NDArray[Any]]) -> GroundingScores:
-    types_of_M = tuple(tuple(types.split()) for types in arrays["types_of_M"].tolist())
+    # One type a line. Older files have words, which split a type such as "traffic light".
+    lines_of_M = arrays["types_of_M"].tolist()
+    types_of_M = tuple(tuple(lines.splitlines() if lines.endswith("\n") else lines.split()) for lines in lines_of_M)
     image_ids = tuple(arrays["grounded_ids"].tolist())
     return GroundingScores.of_outcomes(image_ids, arrays["image_of_M"], types_of_M, arrays["outcomes_MX"])
 
@@ -364,7 +369,8 @@ def run_cell(
         settings = FitSettings(Path(cell.data), run, regions, boxes="trained", **more)
         fit_given(name, config, settings, preset=preset, show=show, report=report)
         show(f"Evaluating on {cell.split}")
-        outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)
+        split = with_short_captions(load_dataset(cell.data).split(cell.split), show)
+        outcome = _evaluate(run, split.examples, regions)
         about = {"cell": asdict(cell), "recipe": name, "choices": asdict(config)}
         outcome.save(folder / "cells" / cell.name, json.loads(json.dumps(about, default=str)))
 

@@ -40,8 +40,10 @@ def result_of(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -
             return Side(_baseline_metrics(name.removeprefix(BASELINE), per_image))
         cells = plan.cells.get((dataset.name, name), [])
         reasons = [plan.failed[cell.name] for cell in cells if cell.name in plan.failed]
-        reason = plan.unusable.get((dataset.name, name)) or "; ".join(reasons)
-        raise EvaluationError(reason or f"“{name}” was not run.")
+        for (data, recipe), reason in plan.unusable.items():  # the recipe, or those with the options of its grid
+            if data == dataset.name and (recipe == name or recipe.startswith(f"{name} ")):
+                reasons.append(reason)
+        raise EvaluationError("; ".join(dict.fromkeys(reasons)) or f"“{name}” was not run.")
 
     notes, requested = tried_notes(), settings.recipes_for(dataset.name)
     reference = settings.reference_for(dataset.name)

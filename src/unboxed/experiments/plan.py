@@ -138,7 +138,11 @@ def add_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan, s
     if validation is None:
         return
     for recipe in _candidates(dataset, settings):
-        store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
+        try:
+            store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
+        except UnboxedError as error:
+            plan.unusable[dataset.name, recipe] = str(error)
+            continue
         plan.grids[dataset.name, recipe] = replace(_cell(dataset, recipe, 0, store), split=validation)
 
 
