@@ -144,6 +144,14 @@ def test_without_images_or_captions_there_are_no_scores(images: int, captions: i
     assert score_matrix(SCORERS["t2i"], *parts).shape == (images, captions)
 
 
+def test_images_without_regions_score_0() -> None:
+    regions_BRD, mask_BR, words_CQD, mask_CQ = _embeddings()
+    scorer = AttentionScorer(aggregation="lse")
+    padded_BC = score_matrix(scorer, regions_BRD, torch.zeros_like(mask_BR), words_CQD, mask_CQ)
+    empty_BC = score_matrix(scorer, regions_BRD[:, :0], mask_BR[:, :0], words_CQD, mask_CQ)
+    assert padded_BC.shape == empty_BC.shape and not padded_BC.any() and not empty_BC.any()
+
+
 @pytest.mark.parametrize("name", ["t2i", "bfan"])
 def test_no_tensor_is_larger_than_the_budget(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = torch.Generator().manual_seed(0)

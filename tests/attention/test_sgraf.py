@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.normalize import CaptionBatchNorm
 from unboxed.attention.sgraf import GlobalVector, Reasoning, ReasoningSettings, SimilarityReasoning
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, GraphStep
 from unboxed.errors import RegionsError
@@ -166,6 +167,15 @@ def test_the_gates_batch_norm_sees_the_real_nodes_of_all_pairs() -> None:
     mean = sum(head.gate(row).item() for row in rows) / len(rows)
     assert head.norm.running_mean is not None
     assert head.norm.running_mean.item() == pytest.approx(0.1 * mean)
+
+
+def test_a_caption_without_real_values_has_finite_gradients() -> None:
+    norm = CaptionBatchNorm()
+    value_BCN = torch.randn(2, 3, 4, requires_grad=True)
+    mask_BCN = torch.ones(2, 3, 4, dtype=torch.bool)
+    mask_BCN[:, 1] = False
+    (norm.by_caption(value_BCN, mask_BCN) * mask_BCN).sum().backward()
+    assert value_BCN.grad is not None and value_BCN.grad.isfinite().all()
 
 
 def test_by_caption_the_gates_of_one_caption_do_not_change_those_of_another() -> None:

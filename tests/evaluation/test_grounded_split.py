@@ -160,6 +160,12 @@ class TestWords:
         assert found.to_dict() == whole.to_dict()
         assert attention_metrics(items)["attention_f1"].value == pytest.approx(whole["mean_f1"])
 
+    def test_weights_that_are_no_numbers_are_reported(self) -> None:
+        item = grounded(0)
+        broken = replace(item.groundings[0], attention_WR=np.full_like(item.groundings[0].attention_WR, np.nan))
+        with pytest.raises(EvaluationError, match="not finite"):
+            score_word_attention([replace(item, groundings=(broken, *item.groundings[1:]))])
+
     def test_without_regions_there_is_nothing_to_attend_to(self) -> None:
         bare = GroundedExample(grounded(0).example, ())
         assert attention_metrics([bare]) == {}

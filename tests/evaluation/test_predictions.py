@@ -143,3 +143,10 @@ def test_other_files_are_refused_with_what_is_expected(tmp_path: Path, content: 
         score_predictions(tmp_path / "p.jsonl", [_example()])
     with pytest.raises(EvaluationError, match="cannot be read as predictions"):
         read_predictions(tmp_path / "nothing.jsonl")
+
+
+@pytest.mark.parametrize("scores", [[0.2], [0.2, 0.7, 0.1], [0.2, float("nan")], 0.5])
+def test_each_box_has_one_finite_score(tmp_path: Path, scores: object) -> None:
+    path = _lines(tmp_path / "p.jsonl", ROW | {"boxes": [MAN, DOG], "scores": scores})
+    with pytest.raises(EvaluationError, match="scores are 2 finite numbers, one for each box"):
+        score_predictions(path, [_example()])

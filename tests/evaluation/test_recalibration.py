@@ -23,7 +23,7 @@ from unboxed.inference.unknown_words import unknown_words_note
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions.extraction import extract
 from unboxed.regions.store import RegionStore
-from unboxed.text.tokens import Vocabulary
+from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.training.fitting import FitSettings, fit
 from unboxed.types import Caption, Example
 
@@ -82,6 +82,9 @@ def test_a_phrase_of_no_class_and_no_known_word_is_a_guess(run: Path, tiny_world
     assert priors == [pytest.approx(NO_EVIDENCE), 0], "a class that no region shows is another thing than no class"
     note = unknown_words_note(grounder, f"{name}, zither")
     assert note is not None and "run: zither. " in note, "a class of the prior is known"
+    treebank = Vocabulary.from_captions(["a man's hat"], tokenizer=Tokenizer("treebank", start_end_words=True))
+    read = Grounder(loaded.config, loaded.model, treebank, loaded.prior)
+    assert read.unknown_words("A man's hat, a zither!") == ["zither"], "split into words as the captions of training"
 
 
 def test_images_that_their_table_names_by_absolute_paths_are_known(

@@ -86,7 +86,9 @@ def test_how_well_the_encoder_tells_images_apart_is_shown() -> None:
     images = [(["a dog", "a drum"], embedding(["dog", "kite"])), (["a kite"], embedding(["drum", "kite"]))]
     lines: list[str] = []
     CropEvidence.fit(Path("clip"), images, lines.append)  # the dog alone: the drum is elsewhere, the kite in both
-    assert lines == ["Crops: 33 % of 3 phrases fit their own image better than another (by chance 50 %)"]
+    assert lines == ["Crops: 33 % of 3 phrases fit the paired image better than another (chance: 50 %)"]
+    CropEvidence.fit(Path("clip"), images[:1], lines.append)
+    assert len(lines) == 1, "one image cannot be compared with another"
 
 
 def test_captions_without_phrases_are_an_error() -> None:

@@ -207,6 +207,8 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
         SemanticPrior.build(replace(PLAIN, class_map=tmp_path / "map.json"), CLASSES)
     with pytest.raises(ModelError, match="nothing to match with"):
         SemanticPrior.build(PriorSettings.paper(), CLASSES)
+    synonyms = SemanticPrior.build(replace(PLAIN, match=("synonyms",), cooccurrence=0), ("television",))
+    assert synonyms.affinity("a tv").any(), "synonyms need no file"
     with pytest.raises(ModelError, match="no semantic prior"):
         SemanticPrior.load(tmp_path)
     for content in ("{}", '{"format": "another"}', "[", "[]"):

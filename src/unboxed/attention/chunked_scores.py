@@ -74,7 +74,7 @@ def score_matrix(
         return fused_scores(scorer, regions_BRD, mask_BR, queries_CQD, mask_CQ)
     dtype = torch.promote_types(regions_BRD.dtype, torch.float32)
     score_BC = torch.zeros(len(mask_BR), len(mask_CQ), dtype=dtype, device=regions_BRD.device)
-    if score_BC.numel() == 0:
+    if score_BC.numel() == 0 or regions_BRD.shape[1] == 0:
         return score_BC
     gradient = torch.is_grad_enabled() and (regions_BRD.requires_grad or queries_CQD.requires_grad)
     cosines = int(mask_BR.sum()) * int(mask_CQ.sum())

@@ -161,10 +161,10 @@ class CaptionBatchNorm(SharedBatchNorm):
         """
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         value_BCN, count_C = value_BCN.to(self.weight.dtype), mask_BCN.sum(dim=(0, 2))
-        axes = (0, 2)
-        mean_C = (value_BCN * mask_BCN).sum(dim=axes) / count_C
+        axes, divisor_C = (0, 2), count_C.clamp(min=1)
+        mean_C = (value_BCN * mask_BCN).sum(dim=axes) / divisor_C
         offset_BCN = (value_BCN - mean_C[:, None]) * mask_BCN
-        variance_C = offset_BCN.square().sum(dim=axes) / count_C
+        variance_C = offset_BCN.square().sum(dim=axes) / divisor_C
         spread_C = gathered((variance_C * count_C / (count_C - 1)).detach())
         means_C, counted_C = gathered(mean_C.detach()), gathered(count_C) > 1  # one value has no variance
         few_C = count_C < 2

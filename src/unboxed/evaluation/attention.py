@@ -37,6 +37,7 @@ __all__ = [
     "AttendedWord",
     "AttentionScores",
     "CurvePoint",
+    "NoScoredWordError",
     "attention_per_image",
     "score_attention",
 ]
@@ -161,6 +162,10 @@ class AttentionScores:
         }
 
 
+class NoScoredWordError(EvaluationError):
+    """No word has a gold box that a region covers, so that attention has no scores."""
+
+
 def score_attention(
     words: Iterable[AttendedWord],
     protocol: AttentionProtocol | None = None,
@@ -177,12 +182,12 @@ def score_attention(
         resamples: number of random samples of the bootstrap.
 
     Raises:
-        EvaluationError: no word can be scored.
+        NoScoredWordError: no word can be scored.
     """
     protocol = protocol if protocol is not None else AttentionProtocol()
     scored = _scored(words, protocol, np.array([protocol.attention_threshold, *protocol.thresholds]))
     if not scored.words:
-        raise EvaluationError(
+        raise NoScoredWordError(
             f"None of {scored.given} words can be scored: {scored.without_gold} have no gold box and for "
             f"{scored.given - scored.without_gold} no region has an IoU of {protocol.iou_threshold:g} with one; "
             "evaluate on a split whose annotations have boxes, with regions that cover them."

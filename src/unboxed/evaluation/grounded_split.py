@@ -11,7 +11,13 @@ import numpy as np
 from unboxed.attention.heatmaps import heat_inside, hottest_point, positive_heat, rank_by_heat, upsampled
 from unboxed.data.images import UNKNOWN_SIZE
 from unboxed.errors import EvaluationError, RegionsError
-from unboxed.evaluation.attention import AttendedWord, AttentionScores, attention_per_image, score_attention
+from unboxed.evaluation.attention import (
+    AttendedWord,
+    AttentionScores,
+    NoScoredWordError,
+    attention_per_image,
+    score_attention,
+)
 from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
@@ -208,7 +214,7 @@ def score_word_attention(
     """Attention precision, recall and F1 of all words of phrases; None if no word can be scored."""
     try:
         return score_attention((word for item in grounded for word in attended_words(item)), protocol)
-    except EvaluationError:
+    except NoScoredWordError:
         return None
 
 

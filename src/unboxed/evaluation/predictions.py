@@ -252,8 +252,11 @@ def _of_row(row: Any, where: str) -> list[Prediction]:
                 for entry in sorted(row["objects"], key=lambda entry: -entry["score"])
             ]
             return [replace(one, size=size) for one in found]
-        boxes, scores = np.array(row["boxes"], float).reshape(-1, 4), row.get("scores")
-        order = np.arange(len(boxes)) if scores is None else np.argsort(-np.array(scores, float), kind="stable")
+        boxes = np.array(row["boxes"], float).reshape(-1, 4)
+        scores_N = None if row.get("scores") is None else np.array(row["scores"], float)
+        if scores_N is not None and (scores_N.shape != boxes.shape[:1] or not np.isfinite(scores_N).all()):
+            raise ValueError(f"scores are {len(boxes)} finite numbers, one for each box")
+        order = np.arange(len(boxes)) if scores_N is None else np.argsort(-scores_N, kind="stable")
         one = _one(row.get("image", row.get("image_id")), boxes[order], row)
         return [replace(one, size=size, set_boxes=None if row.get("set") is None else _boxes(row["set"]))]
     except (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError, RecursionError) as error:

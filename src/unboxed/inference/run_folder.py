@@ -13,7 +13,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import check_shapes, load_weights, save_weights, shapes_only
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.runtime.atomic import write_text
-from unboxed.text.tokens import Vocabulary, words
+from unboxed.text.tokens import Vocabulary
 
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
@@ -45,7 +45,8 @@ class RunParts(NamedTuple):
         """The words of a text, in lower case, that are not in the vocabulary; see `Grounder.unknown_words`."""
         if self.config.options.text != "gru":
             return []
-        return list(dict.fromkeys(word.text for word in words(text) if word.text not in self.vocabulary))
+        found = dict.fromkeys(word.text for word in self.vocabulary.tokenizer(text) if word.start < word.end)
+        return [word for word in found if word not in self.vocabulary and any(map(str.isalnum, word))]
 
 
 def read_run(run: Path) -> RunParts:

@@ -73,8 +73,11 @@ class CropEvidence:
             own.append((text_PD @ plain.regions(crops_RD).T).max(axis=1))
             other.append((text_PD @ plain.regions(others_RD).T).max(axis=1))
         best_N = np.concatenate(own)
-        share = 100 * (best_N > np.concatenate(other)).mean()
-        show(f"Crops: {share:.0f} % of {len(best_N)} phrases fit their own image better than another (by chance 50 %)")
+        if len(found) > 1:
+            share = 100 * (best_N > np.concatenate(other)).mean()
+            show(
+                f"Crops: {share:.0f} % of {len(best_N)} phrases fit the paired image better than another (chance: 50 %)"
+            )
         return cls(model, plain._mean_D, 1 / max(float(best_N.mean()), _LEAST))
 
     @property

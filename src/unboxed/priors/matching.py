@@ -134,10 +134,12 @@ class PhraseMatcher:
 
     @property
     def can_match(self) -> bool:
-        """Whether any method can match: `names` and `parts` always can, the others need their resource."""
+        """Whether any method can match: `names`, `parts` and `synonyms` always can, the others need their resource."""
         resources = self.resources
         given = (resources.class_map, resources.wordnet, resources.vectors, resources.cooccurrence)
-        return not {"names", "parts"}.isdisjoint(self.settings.match) or any(resource is not None for resource in given)
+        return not {"names", "parts", "synonyms"}.isdisjoint(self.settings.match) or any(
+            resource is not None for resource in given
+        )
 
     def __call__(self, phrase: PhraseWords) -> Array:
         """`[N + parts]` affinities of the classes, then of `PARTS`; zeros where no method matches.

@@ -25,7 +25,7 @@ class _Rule(NamedTuple):
 
     Attributes:
         names: the options, with underscores.
-        counts: whether they have an effect, by all options, and `needs_prior` and `units` of the recipe.
+        counts: whether they have an effect, by all options, and `reads_prior`, `needs_prior` and `units` of the recipe.
         idle: when they have none, in words.
         of: the recipes that it is about.
     """
@@ -63,9 +63,14 @@ _RULES = (
     ),
     _Rule(("embedding_init",), lambda o: o["initial_vectors"] is None, "with --initial-vectors"),
     _Rule(
-        (*(field.name for field in fields(PriorSettings)), "prior_weight"),
+        tuple(field.name for field in fields(PriorSettings)),
         lambda o: o["needs_prior"],
         "without --prior semantic, or --distillation WEIGHT of the prior",
+    ),
+    _Rule(
+        ("prior_weight",),
+        lambda o: o["reads_prior"] or (o["needs_prior"] and o["intra_caption"] > 0),
+        "without --prior semantic, or --intra-caption WEIGHT beside --distillation of the prior",
     ),
     _Rule(("class_map",), lambda o: "map" in o["match"], "without map in --match"),
     _Rule(("part_weight",), lambda o: "parts" in o["match"], "without parts in --match"),
@@ -187,7 +192,8 @@ def idle_options(config: RecipeConfig) -> dict[str, str]:
     if not type(config).__module__.startswith("unboxed."):
         return {}
     options = flat_options(config)
-    known = {**options, "needs_prior": config.needs_prior, "units": config.units}
+    reads, needs = config.reads_prior, config.needs_prior
+    known = {**options, "reads_prior": reads, "needs_prior": needs, "units": config.units}
     found: dict[str, str] = {}
     for rule in _RULES:
         if isinstance(config, rule.of) and not rule.counts(known):
