@@ -212,7 +212,7 @@ def test_the_options_of_a_claim_are_chosen_on_val_and_then_run(
 
 
 def test_a_grid_that_the_options_of_the_comparison_exclude_is_not_run(
-    settings: CompareSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    comparison: Comparison, settings: CompareSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     grid = ("--pooling median", "--no-such-option")
     first = f"{settings.recipes[0]} --joint-width 8"
