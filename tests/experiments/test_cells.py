@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from unboxed.errors import EvaluationError, RunError
-from unboxed.experiments.cells import Cell, Outcome, _named, main, parse_recipe, run_cell
+from unboxed.experiments.cells import Cell, _named, main, parse_recipe, run_cell
 from unboxed.experiments.learning import LearningCurve
 from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.outcomes import Outcome
 from unboxed.experiments.results import Comparison
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import InfoGround, preset

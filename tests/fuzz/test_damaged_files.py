@@ -20,8 +20,8 @@ from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
 from unboxed.evaluation.grounding import METRICS
 from unboxed.evaluation.predictions import read_predictions
-from unboxed.experiments.cells import Outcome
 from unboxed.experiments.learning import LearningCurve
+from unboxed.experiments.outcomes import Outcome
 from unboxed.export.corrections_file import read_corrections
 from unboxed.export.exported_model import FORMAT, VERSION, Exported
 from unboxed.export.groundings_file import GroundingsFile

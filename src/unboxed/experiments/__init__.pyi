@@ -1,7 +1,8 @@
-from .cells import Cell, Outcome, parse_recipe, run_cell
+from .cells import Cell, parse_recipe, run_cell
 from .claims import CLAIMS, Claim
 from .comparison import compare
 from .options import CompareSettings
+from .outcomes import Outcome
 from .results import Comparison, DatasetResult, RecipeResult
 from .verdicts import ClaimResult, judge
 

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.zero_shot_baseline import named_detector
-from unboxed.experiments.cells import Cell, Outcome, parse_recipe
+from unboxed.experiments.cells import Cell, parse_recipe
 from unboxed.experiments.dataset_results import result_of
 from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.outcomes import Outcome
 from unboxed.experiments.pages import require_known_formats, write_results
 from unboxed.experiments.plan import Plan, add_cells, add_chosen, own_cells, planned, prepare, selected_claims
 from unboxed.experiments.results import HEADLINE, Comparison

@@ -12,9 +12,9 @@ from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.grounded_split import can_be_grounded
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.zero_shot_baseline import named_detector, zero_shot_baseline
-from unboxed.experiments.cells import Outcome
 from unboxed.experiments.claims import BASELINE, tried_notes
 from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.outcomes import Outcome
 from unboxed.experiments.plan import Plan, PreparedDataset, chosen_candidate, claims_about
 from unboxed.experiments.results import DatasetResult, RecipeResult
 from unboxed.experiments.verdicts import GridRow, Side, judge

@@ -13,9 +13,9 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import MetricOfRuns, PairedDifference, mean_metric, paired_difference
 from unboxed.evaluation.error_analysis import ErrorTable
 from unboxed.evaluation.grounding import GroundingScores, mean_scores
-from unboxed.experiments.cells import Outcome
 from unboxed.experiments.claims import DatasetKind
 from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.outcomes import Outcome
 from unboxed.experiments.verdicts import ClaimResult, GridRow
 
 __all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
