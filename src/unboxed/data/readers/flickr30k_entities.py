@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import tarfile
-import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,9 @@ import numpy as np
 from unboxed.data.image_search import ImageFolder, ImageSearch, StoredImage
 from unboxed.data.images import UNKNOWN_SIZE, is_possible_size, without_suffix
 from unboxed.data.readers.base import Key, Reader, read_list
+from unboxed.data.tar_files import TarMember, members
 from unboxed.errors import CaptionError, DatasetError, plain_reason
+from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.types import Array, Caption, Example, Phrase
 
 if TYPE_CHECKING:
@@ -251,8 +252,8 @@ def _read_tar(archive: Path, wanted: Collection[str]) -> dict[str, bytes]:
     """The contents of the wanted files, from one pass over the archive; nothing is unpacked to disk."""
     files: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive, "r|*") as tar:
-            for member in tar:
+        with tarfile.open(archive, "r|*", tarinfo=TarMember) as tar:
+            for member in members(tar):
                 name = "/".join(member.name.split("/")[-2:])  # releases differ in the folder that they are packed in
                 if name not in wanted or name in files or not member.isfile():
                     continue
@@ -261,7 +262,7 @@ def _read_tar(archive: Path, wanted: Collection[str]) -> dict[str, bytes]:
                 files[name] = content.read() if content else b""
                 if len(files) == len(wanted):
                     break
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except ARCHIVE_ERRORS as error:
         raise DatasetError(
             f"{archive} cannot be read as a tar file ({plain_reason(error)}); "
             "`annotations` names a folder with Sentences and "

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from unboxed.data.image_addresses import member_path, open_location
 from unboxed.data.image_files import is_utf8, printable
 from unboxed.data.images import SUFFIXES
+from unboxed.data.tar_files import TarMember, members
 from unboxed.errors import DatasetError, plain_reason
 from unboxed.runtime.digests import ARCHIVE_ERRORS
 
@@ -28,8 +29,8 @@ _LOOKED_AT = 50  # members
 def is_webdataset(file: Path) -> bool:
     """Whether the first members of a tar file are images and their captions."""
     kinds: set[str] = set()
-    with suppress(*ARCHIVE_ERRORS), tarfile.open(file) as archive:
-        kinds.update(_kind(member.name)[1] for member in islice(archive, _LOOKED_AT) if member.isfile())
+    with suppress(*ARCHIVE_ERRORS), tarfile.open(file, tarinfo=TarMember) as archive:
+        kinds.update(_kind(member.name)[1] for member in islice(members(archive), _LOOKED_AT) if member.isfile())
     return bool(kinds & set(SUFFIXES)) and bool(kinds & {*_TEXTS, ".json"})
 
 
@@ -64,23 +65,10 @@ def tar_images(file: Path) -> Iterator[tuple[str, Path, Any]]:
                 yield name, member_path(file, image.offset_data, image.size, name), _captions(archive, sample)
 
 
-class _Member(tarfile.TarInfo):
-    """A member of a tar file. After one with a damaged header Python ends the list of members as if it were whole."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.HeaderError as error:
-            if type(error).__name__ in ("InvalidHeaderError", "TruncatedHeaderError"):  # the others are of its end
-                raise tarfile.ReadError(f"a member has a damaged header: {error}") from None
-            raise
-
-
 @contextmanager
 def _opened(file: Path, mode: Literal["r:*", "r:"]) -> Iterator[tarfile.TarFile]:
     try:
-        with open_location(file) as stream, tarfile.open(fileobj=stream, mode=mode, tarinfo=_Member) as archive:
+        with open_location(file) as stream, tarfile.open(fileobj=stream, mode=mode, tarinfo=TarMember) as archive:
             yield archive
     except ARCHIVE_ERRORS as error:
         hint = " It may be compressed; unpack it with gunzip or the like." if mode == "r:" else ""
@@ -91,7 +79,7 @@ def _samples(archive: tarfile.TarFile) -> Iterator[dict[str, tarfile.TarInfo]]:
     """The members of each sample by their suffix; those whose image and text lie apart come last."""
     waiting: dict[str, dict[str, tarfile.TarInfo]] = {}
     key = ""
-    for member in archive:
+    for member in members(archive):
         name, suffix = _kind(member.name)
         if not member.isfile() or member.size > _LARGEST or Path(member.name).name.startswith("."):
             continue
