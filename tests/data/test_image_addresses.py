@@ -17,9 +17,10 @@ import pytest
 import torch
 
 from unboxed.cli import main
+from unboxed.data import image_addresses
 from unboxed.data.dataset import load_dataset
-from unboxed.data.image_addresses import is_address, member_path, open_location, read_address, url_path
-from unboxed.data.images import UNKNOWN_SIZE, image_size, open_image
+from unboxed.data.image_addresses import is_address, member_path, open_location, read_address, row_path, url_path
+from unboxed.data.images import UNKNOWN_SIZE, image_size, open_image, read_image
 from unboxed.data.survey import survey_folder
 from unboxed.errors import DatasetError, ImageError, UnboxedError
 from unboxed.inference.grounder import Grounder
@@ -232,6 +233,30 @@ def test_an_error_about_what_is_no_image_names_its_url(server: str, monkeypatch:
     for read in (image_size, open_image):
         with pytest.raises(ImageError, match=f"^{server}/{read.__name__}.jpg .* is not an image"):
             read(Path(f"{server}/{read.__name__}.jpg"))
+
+
+def test_an_image_of_too_many_bytes_is_refused_wherever_it_lies(
+    server: str,
+    images: dict[str, tuple[Path, str]],
+    memory: fsspec.AbstractFileSystem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(image_addresses, "LARGEST_IMAGE", 100)
+    monkeypatch.setattr(_WholeFiles, "content", bytes(100))
+    memory.pipe("/photos/100.png", bytes(100))
+    for url in (f"{server}/100.png", "memory://photos/100.png"):
+        assert read_address(Path(url)) == bytes(100)
+    monkeypatch.setattr(_WholeFiles, "content", bytes(10_000_000))
+    memory.pipe("/photos/101.png", bytes(101))
+    for url in (f"{server}/101.png", "memory://photos/101.png"):
+        with pytest.raises(ImageError, match=f"^{url} has more than 100 bytes, the limit; store a smaller copy"):
+            read_image(Path(url))
+    _tar(tmp_path / "a.tar", images)
+    _parquet(tmp_path / "a.parquet", images)
+    for path in (member_path(tmp_path / "a.tar", 0, 10**12, "a.png"), row_path(tmp_path / "a.parquet", 0, "a.png")):
+        with pytest.raises(ImageError, match=r"a\.png has more than 100 bytes, the limit; store a smaller copy"):
+            read_image(path)
 
 
 @pytest.mark.parametrize("url", ["http://host/folder", "s3://bucket/folder", "memory://folder", "file:///tmp/folder"])

@@ -22,6 +22,7 @@ from unboxed.runtime.file_systems import file_system, not_read
 from unboxed.runtime.urls import url_of
 
 __all__ = [
+    "LARGEST_IMAGE",
     "image_column_of",
     "is_address",
     "is_url",
@@ -29,6 +30,7 @@ __all__ = [
     "member_path",
     "open_location",
     "read_address",
+    "require_image_bytes",
     "row_path",
     "url_path",
 ]
@@ -37,6 +39,9 @@ _MEMBER = re.compile(r"(.+\.tar)/(\d+)\+(\d+)/[^/]+", re.DOTALL)
 _ROW = re.compile(r"(.+\.parquet)/(\d+)/[^/]+", re.DOTALL)
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo")
 _BYTES = ("struct", "binary", "large_binary", "extension")
+
+LARGEST_IMAGE = 1_000_000_000
+"""Bytes of an image. One of the most pixels (`images.MAX_PIXELS`) has fewer, and decoders search all for a header."""
 
 _last = threading.local()  # the image that a thread read last: its key, its size and its pixels are asked for in turn
 
@@ -79,7 +84,7 @@ def read_address(path: Path) -> bytes:
     """The bytes of the image at an address.
 
     Raises:
-        ImageError: they cannot be read.
+        ImageError: they cannot be read, or are more than `LARGEST_IMAGE`.
     """
     known = getattr(_last, "image", None)
     if known is None or known[0] != path:
@@ -137,19 +142,47 @@ def image_column_of(schema: Any) -> str | None:
     return next((name for name, kind in kinds.items() if name.lower() in _IMAGES and kind.startswith(_BYTES)), None)
 
 
+def require_image_bytes(size: int, name: str | Path) -> None:
+    """Raise an error for an image of more than `LARGEST_IMAGE` bytes.
+
+    Raises:
+        ImageError: it has more.
+    """
+    if size > LARGEST_IMAGE:
+        raise ImageError(f"{name} has more than {LARGEST_IMAGE:,} bytes, the limit; store a smaller copy of it.")
+
+
 def _read(text: str) -> bytes:
+    name = url_of(text) or text
     try:
         if found := _MEMBER.fullmatch(text):
+            require_image_bytes(int(found[3]), name)
             return _range(found[1], int(found[2]), int(found[3]))
-        if found := _ROW.fullmatch(text):
-            return _cell(found[1], int(found[2]))
-        url = url_of(text) or ""
-        content: bytes = file_system(url).cat_file(url)
+        content = _cell(found[1], int(found[2])) if (found := _ROW.fullmatch(text)) else _at_url(name)
+        require_image_bytes(len(content), name)
         return content
     except UnboxedError as error:
         raise ImageError(str(error)) from error
     except Exception as error:
-        raise ImageError(not_read(url_of(text) or text, error)) from error
+        raise ImageError(not_read(name, error)) from error
+
+
+def _at_url(url: str) -> bytes:
+    """What is at a URL; of more than `LARGEST_IMAGE` bytes, one too many."""
+    if url.startswith(("http://", "https://")):
+        return _streamed(url, LARGEST_IMAGE + 1)
+    content: bytes = file_system(url).cat_file(url, start=0, end=LARGEST_IMAGE + 1)
+    return content
+
+
+def _streamed(url: str, limit: int) -> bytes:
+    """At most so many bytes of what a web server sends, which may ignore the range that it is asked for."""
+    content = bytearray()
+    # Without a block size it is a stream; with a size, the server is not asked for it before.
+    with file_system(url).open(url, "rb", block_size=0, size=1) as stream:
+        while len(content) < limit and (piece := stream.read(limit - len(content))):
+            content += piece
+    return bytes(content)
 
 
 def _range(archive: str, start: int, size: int) -> bytes:

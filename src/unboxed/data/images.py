@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from unboxed.data.image_addresses import is_address, read_address
+from unboxed.data.image_addresses import is_address, read_address, require_image_bytes
 from unboxed.data.png_text import is_text_error, without_text
 from unboxed.errors import ImageError, plain_reason
 from unboxed.runtime.freed_memory import release_freed_memory
@@ -43,8 +43,6 @@ __all__ = [
 ]
 
 _LARGEST_SIDE = 1_000_000  # pixels
-
-_LARGEST_FILE = 1_000_000_000  # bytes; an image of the most pixels has fewer, and decoders search all for a header
 
 MAX_PIXELS = 100_000_000
 """An image of more pixels is refused; an RGB one of this size takes 300 MB."""
@@ -223,8 +221,7 @@ def require_file(path: Path) -> None:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
         raise ImageError(f"{path} is a pipe, a socket or a device, and no file; name an image file.")
-    if (size := about.st_size) > _LARGEST_FILE:
-        raise ImageError(f"{path} has {size:,} bytes, the limit is {_LARGEST_FILE:,}; store a smaller copy of it.")
+    require_image_bytes(about.st_size, path)
 
 
 def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:
