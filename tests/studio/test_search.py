@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import unboxed.studio.search
-from unboxed.errors import SearchError
+from unboxed.errors import CaptionError, SearchError
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.options import Limits
 from unboxed.studio.search import SearchHit, progress_lines, search
@@ -65,14 +65,16 @@ def test_a_search_that_takes_too_long_ends_with_an_error(monkeypatch: pytest.Mon
     assert future.cancelled()
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (SearchError("The index is damaged; make it again."), "The index is damaged; make it again."),
-        (ValueError("/secret/path"), "The search failed; the log of the studio has the details."),
-    ],
-)
-def test_errors_of_the_search_are_reported_without_details_of_this_machine(error: Exception, message: str) -> None:
+def test_an_error_about_the_text_is_reported() -> None:
     future: Future[list[SearchHit]] = Future()
-    future.set_exception(error)
-    assert [line["error"] for line in _lines(future)] == [message]
+    future.set_exception(CaptionError("The text has no words."))
+    assert [line["error"] for line in _lines(future)] == ["The text has no words."]
+
+
+@pytest.mark.parametrize("kind", [SearchError, ValueError])
+def test_other_errors_are_in_the_log_alone(kind: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
+    future: Future[list[SearchHit]] = Future()
+    future.set_exception(kind("/secret/index is damaged"))
+    (line,) = _lines(future)
+    assert line["error"] == "The search failed; the log of the studio has the details."
+    assert "/secret/index is damaged" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from unboxed.data.images import image_size
-from unboxed.errors import ImageError, UnboxedError
+from unboxed.errors import CaptionError, ImageError
 from unboxed.inference.results import GroundedPhrase
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.schemas import ImageInfo, SearchHit, phrase_boxes
@@ -19,6 +20,7 @@ from unboxed.studio.schemas import ImageInfo, SearchHit, phrase_boxes
 __all__ = ["Hit", "SearchIndex", "progress_lines", "search"]
 
 _PROGRESS_SECONDS = 0.25
+_log = logging.getLogger("unboxed.studio")
 
 
 class Hit(Protocol):
@@ -95,9 +97,10 @@ async def progress_lines(future: Future[list[SearchHit]], searched: int, seconds
 def _outcome(done: asyncio.Future[list[SearchHit]]) -> dict[str, Any]:
     try:
         return {"hits": [hit.model_dump() for hit in done.result()]}
-    except UnboxedError as error:
+    except CaptionError as error:  # about the text of the request
         return {"error": str(error)}
-    except Exception:
+    except Exception:  # also of this package: many errors name files of this machine
+        _log.exception("A search failed")
         return {"error": "The search failed; the log of the studio has the details."}
 
 
