@@ -19,6 +19,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.parts import Part, merge_parts
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.parts import PartRecord, require_all_parts
 from unboxed.types import Example
 
 from .conftest import SETTINGS
@@ -169,6 +170,12 @@ def test_parts_that_do_not_fit_are_refused_and_nothing_is_written(
     assert not (tmp_path / "merged").exists()
 
 
+def test_of_many_missing_parts_the_first_are_named() -> None:
+    records = [(Path(f"{k}"), PartRecord(Part(k, 10**9), "", {}, finished=True)) for k in (1, 3)]
+    with pytest.raises(StoreError, match=r"missing: 2/1000000000, 4/.*, 12/1000000000 and 999,999,988 more\. Make"):
+        require_all_parts(records)
+
+
 def test_a_folder_holds_one_part_or_the_whole(examples: list[Example], whole: Path, tmp_path: Path) -> None:
     (part,) = _extract_parts(examples[:2], 1, tmp_path)
     with pytest.raises(StoreError, match="holds part 1/1; choose another folder for part 1/3"):
@@ -181,7 +188,7 @@ def test_a_folder_holds_one_part_or_the_whole(examples: list[Example], whole: Pa
         merge_parts([part], whole)
 
 
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/2", "1/", "-1/2", "1/2/3"])
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/2", "1/", "-1/2", "1/2/3", "1/1000001", "1" * 5000 + "/2"])
 def test_a_part_is_k_of_n(text: str) -> None:
     with pytest.raises(StoreError, match="expected K/N with 1 <= K <= N"):
         Part.parse(text)

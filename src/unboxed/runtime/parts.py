@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ from unboxed.errors import StoreError, plain_reason
 __all__ = ["FORMAT", "Part", "PartRecord", "require_all_parts"]
 
 FORMAT, _VERSION = "unboxed-part", 1
-_DIGITS = 9  # of the number of parts
+_DIGITS = 9  # of a number, which may begin with zeros
+_MOST = 1_000_000  # parts
+_NAMED = 10  # missing parts in an error
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,14 @@ class Part:
         """The part that a text `K/N` names.
 
         Raises:
-            StoreError: another text, or K outside 1..N.
+            StoreError: another text, K outside 1..N, or N of more than a million.
         """
-        number, slash, count = text.partition("/")
-        digits = len(count) <= _DIGITS and number.isdecimal() and count.isdecimal()
-        if not (slash and digits and 1 <= int(number) <= int(count)):
-            raise StoreError(f"There is no part {text[:50]!r}; expected K/N with 1 <= K <= N, such as 2/8.")
+        number, _, count = text.partition("/")
+        digits = all(part.isdecimal() and len(part) <= _DIGITS for part in (number, count))
+        if not (digits and 1 <= int(number) <= int(count) <= _MOST):
+            raise StoreError(
+                f"There is no part {text[:50]!r}; expected K/N with 1 <= K <= N <= {_MOST:,}, such as 2/8."
+            )
         return Part(int(number), int(count))
 
     def __contains__(self, image_id: object) -> bool:
@@ -132,7 +137,9 @@ def require_all_parts(records: Iterable[tuple[Path, PartRecord]]) -> None:
                 f"{path} was made from another dataset than {first}, from other splits of it, or for another caption "
                 "or run; run its command again as that of the others."
             )
-    missing = sorted(set(range(1, of_first.part.count + 1)) - number_of.keys())
-    if missing:
-        named = ", ".join(f"{number}/{of_first.part.count}" for number in missing)
-        raise StoreError(f"Parts are missing: {named}. Make them with --part, and give all of them.")
+    parts = of_first.part.count
+    if missing := parts - len(number_of):
+        first_missing = islice((number for number in range(1, parts + 1) if number not in number_of), _NAMED)
+        named = ", ".join(f"{number}/{parts}" for number in first_missing)
+        more = f" and {missing - _NAMED:,} more" if missing > _NAMED else ""
+        raise StoreError(f"Parts are missing: {named}{more}. Make them with --part, and give all of them.")
