@@ -94,8 +94,12 @@ class ArchiveReader(Reader):
         found: dict[str, Example] = {}
         bare: list[str] = []
         file_of: dict[str, Path] = {}
+        free: dict[tuple[str, str], int] = {}  # the least number that may be free for the next image of a name
         for file, image, path, captions in self._images():
-            name = next(name for name in _names(file, image) if name not in found)
+            number = free.get((file.stem, image), 1)
+            while (name := _name(file, image, number)) in found:
+                number += 1
+            free[file.stem, image] = number
             texts = texts_of(captions)
             if not texts:
                 bare.append(name)
@@ -124,9 +128,6 @@ class ArchiveReader(Reader):
                     yield file, name, row_path(file, row, name), captions
 
 
-def _names(file: Path, image: str) -> Iterator[str]:
-    """Names of an image, of which the first that is not taken is used."""
-    yield f"{file.stem}/{image}"
-    number = 1
-    while number := number + 1:
-        yield f"{file.stem}/{number}/{image}"
+def _name(file: Path, image: str, number: int) -> str:
+    """The name of an image that is number `number` of its name in its file."""
+    return f"{file.stem}/{image}" if number == 1 else f"{file.stem}/{number}/{image}"
