@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,38 @@ def test_what_cannot_be_surveyed_or_written(folder: Path) -> None:
     write_dataset_file(survey, folder.parent / "new" / 'a "name".toml')
     dataset = load_dataset(folder.parent / "new" / 'a "name".toml')
     assert (dataset.name, _images(dataset)) == ("shop", {"1.jpg", "2.jpg", "3.jpg"})
+
+
+def test_no_image_is_read_for_a_dataset_file_that_cannot_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dataset, "split", None)
+    (folder / "data.toml").touch()
+    for out, message in (
+        (folder / "data.toml", "exists already"),
+        (folder / "data.toml" / "a.toml", "cannot be written"),
+    ):
+        with pytest.raises(DatasetError, match=f"{message}.*choose another name with --out"):
+            survey_folder(folder, out)
+
+
+@pytest.mark.parametrize("name", ["a\x7fb", "a\tb", 'a"b\\', os.fsdecode(b"caf\xe9")], ids=ascii)
+def test_the_dataset_file_of_a_folder_of_any_name_can_be_read(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed = folder.rename(folder.with_name(name))
+    monkeypatch.chdir(renamed)
+    write_dataset_file(survey_folder(Path()), Path("data.toml"))
+    assert _images(load_dataset(Path("data.toml"))) == {"1.jpg", "2.jpg", "3.jpg"}
+
+
+def test_a_path_that_no_dataset_file_can_hold_is_refused(folder: Path) -> None:
+    survey = survey_folder(folder)
+    latin_1 = folder.with_name(os.fsdecode(b"caf\xe9"))
+    folder.rename(latin_1)
+    found = replace(survey.found, images=latin_1 / "images", captions=latin_1 / "captions.csv")
+    with pytest.raises(DatasetError, match=r"caf\\xe9/images is no UTF-8 text, which a dataset file needs; rename it"):
+        write_dataset_file(replace(survey, found=found), folder.with_name("data.toml"))
 
 
 def test_init_reads_images_of_coco_with_captions(shared_data: Path, tmp_path: Path) -> None:

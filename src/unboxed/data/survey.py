@@ -12,13 +12,13 @@ from pathlib import Path
 
 from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.data.image_addresses import is_address
-from unboxed.data.image_files import FolderImages, left_out_lines, list_folder, some_of
+from unboxed.data.image_files import FolderImages, is_utf8, left_out_lines, list_folder, printable, some_of
 from unboxed.data.image_search import name_in
 from unboxed.data.readers.archives import names_archives
 from unboxed.data.readers.caption_files import CaptionFolder, find_captions
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
-from unboxed.runtime.atomic import write_text
+from unboxed.runtime.atomic import require_output, write_text
 from unboxed.runtime.locks import new_file_lock
 from unboxed.runtime.progress import to_call
 from unboxed.runtime.urls import refuse_url
@@ -107,16 +107,19 @@ class Survey:
         return [*lines, *left_out_lines(self.left_out), *self.notes]
 
 
-def survey_folder(data: Path) -> Survey:
+def survey_folder(data: Path, out: Path | None = None) -> Survey:
     """Read every caption, and the header and the bytes of every image.
 
     Args:
         data: a folder of images and their captions, or a table of captions.
+        out: the dataset file that is to be written; whether it can be is checked before any image is read.
 
     Raises:
-        DatasetError: no such folder or table, no images, no captions, or malformed ones.
+        DatasetError: no such folder or table, no images, no captions, or malformed ones; or `out` cannot be written.
     """
     dataset, found = _found(data)
+    if out is not None:
+        _require_new(out)
     splits = tuple(dataset.split(name) for name in dataset.split_names)
     examples = [example for split in splits for example in split.examples]
     duplicates = _duplicates(examples)
@@ -166,12 +169,12 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
     """Write the TOML file of the dataset that was found.
 
     Raises:
-        DatasetError: there is a file already, or it cannot be written.
+        DatasetError: there is a file already, it cannot be written, or a path in it is not UTF-8.
     """
     lines = [
         "# Written by `unboxed init`; the guide “Your data” describes all keys.",
         f"format = {_quoted(TableReader.format)}",
-        f"name = {_quoted(survey.name)}",
+        f"name = {_quoted(printable(survey.name))}",
         f"images = {_quoted(_from(survey.found.images, out))}",
         f"annotations = {_quoted(_from(survey.found.captions, out))}",
     ]
@@ -179,13 +182,27 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
         names = ", ".join(_quoted(name) for name in survey.duplicates)
         lines.append(f"exclude = [{names}]   # the same images as others")
     try:
-        with new_file_lock(
-            out,
-            DatasetError(f"{out} exists already; use it with --data, remove it, or choose another name with --out."),
-        ):
+        with new_file_lock(out, _exists_already(out)):
             write_text(out, "\n".join(lines) + "\n")
     except OSError as error:
-        raise DatasetError(f"{out} cannot be written ({error.strerror}); choose another name with --out.") from error
+        raise _not_written(out, error) from error
+
+
+def _require_new(out: Path) -> None:
+    if out.exists():
+        raise _exists_already(out)
+    try:
+        require_output(out)
+    except OSError as error:
+        raise _not_written(out, error) from error
+
+
+def _exists_already(out: Path) -> DatasetError:
+    return DatasetError(f"{out} exists already; use it with --data, remove it, or choose another name with --out.")
+
+
+def _not_written(out: Path, error: OSError) -> DatasetError:
+    return DatasetError(f"{out} cannot be written ({error.strerror}); choose another name with --out.")
 
 
 def _duplicates(examples: list[Example]) -> dict[str, str]:
@@ -214,4 +231,7 @@ def _from(path: Path, out: Path) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a JSON string is also a string of TOML
+    """A string of TOML: one of JSON, which leaves DEL as it is."""
+    if not is_utf8(text):
+        raise DatasetError(f"{printable(text)} is no UTF-8 text, which a dataset file needs; rename it.")
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
