@@ -194,6 +194,8 @@ def test_numbers_beyond_floats_and_phrases_of_other_kinds_are_no_labels(tmp_path
         ('"start": 0', '"start": "0"'),
         ('"A man"', "[]"),
         ("/photos", "a\\u0000b"),
+        ('"width": 200', '"width": true'),
+        *(('"confidence": 0.8', f'"confidence": {wrong}') for wrong in ('""', "[]", "{}", "true", "1.5", "NaN")),
     ):
         assert old in text
         path.write_text(text.replace(old, new))

@@ -14,6 +14,7 @@ from unboxed.errors import UnboxedError
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.digests import is_changed, with_digest
+from unboxed.runtime.json_values import is_probability_or_none
 from unboxed.runtime.parts import PartRecord
 from unboxed.runtime.precision import current_precision
 from unboxed.runtime.urls import resolved
@@ -129,7 +130,7 @@ def _is_complete(entry: dict[str, Any]) -> bool:
         for grounding in map(_from_json, entry["groundings"]):
             for phrase in grounding.phrases:
                 boxes, scores = np.asarray(phrase.boxes, np.float64), np.asarray(phrase.scores, np.float64)
-                if not isinstance(phrase.text, str) or not _is_probability_or_none(phrase.confidence):
+                if not isinstance(phrase.text, str) or not is_probability_or_none(phrase.confidence):
                     return False
                 if not all(isinstance(word, str) for word in phrase.unknown):
                     return False
@@ -142,10 +143,6 @@ def _is_complete(entry: dict[str, Any]) -> bool:
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, UnboxedError):
         return False
     return isinstance(entry.get("key"), str)
-
-
-def _is_probability_or_none(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
 
 
 def _to_json(grounding: Grounding, top: int) -> dict[str, Any]:

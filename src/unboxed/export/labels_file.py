@@ -12,7 +12,7 @@ from typing import Any
 from unboxed.errors import ExportError
 from unboxed.export.labels import LabelledBox, LabelledImage, Mention
 from unboxed.runtime.atomic import require_name
-from unboxed.runtime.json_values import path_of
+from unboxed.runtime.json_values import is_probability_or_none, path_of
 from unboxed.runtime.locks import write_locked
 
 __all__ = [
@@ -100,7 +100,7 @@ def image_from_json(row: Mapping[str, Any]) -> LabelledImage:
     captions = tuple(row["captions"])
     if not isinstance(name, str) or not all(isinstance(caption, str) for caption in captions):
         raise TypeError("names and captions are text")
-    if not all(isinstance(side, int) and side > 0 for side in (width, height)):
+    if not all(type(side) is int and side > 0 for side in (width, height)):
         raise ValueError("no image size")
     return LabelledImage(name, width, height, captions, tuple(map(box_from_json, row["boxes"])))
 
@@ -126,8 +126,10 @@ def box_from_json(row: Mapping[str, Any]) -> LabelledBox:
     x1, y1, x2, y2 = map(float, row["box"])
     confidence = row["confidence"]
     score = float(row["score"])
-    if not all(map(math.isfinite, (x1, y1, x2, y2, score, confidence or 0))) or not isinstance(row["name"], str):
+    if not all(map(math.isfinite, (x1, y1, x2, y2, score))) or not isinstance(row["name"], str):
         raise ValueError("no box with a name")
+    if not is_probability_or_none(confidence):
+        raise ValueError("no probability")
     for found in (mention, *also):
         if [type(getattr(found, key)) for key in _MENTION] != [str, int, int, str]:
             raise TypeError("no phrase of a caption")

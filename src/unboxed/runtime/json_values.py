@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, get_origin
 if TYPE_CHECKING:
     from cattrs import ClassValidationError, Converter
 
-__all__ = ["FieldHooks", "UnknownFieldError", "WrongKindError", "from_json", "path_of", "texts_of", "to_json"]
+__all__ = [
+    "FieldHooks",
+    "UnknownFieldError",
+    "WrongKindError",
+    "from_json",
+    "is_probability_or_none",
+    "path_of",
+    "texts_of",
+    "to_json",
+]
 
 T = TypeVar("T")
 
@@ -123,6 +132,11 @@ def texts_of(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ValueError(f"{repr(value)[:60]} is no list of texts")
     return tuple(value)
+
+
+def is_probability_or_none(value: Any) -> bool:
+    """Whether a JSON value is None or a number in 0..1."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1)
 
 
 def _converter(
