@@ -132,6 +132,26 @@ def test_a_folder_replaces_the_whole_old_one(tmp_path: Path, exchange: bool, mon
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("target", ["folder", "file", "nothing"])
+def test_a_link_is_replaced_and_what_it_leads_to_stays(
+    target: str, exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchange:
+        monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "folder").mkdir(parents=True)
+    (elsewhere / "folder" / "inside").touch()
+    (elsewhere / "file").touch()
+    before = sorted(elsewhere.rglob("*"))
+    (tmp_path / "link").symlink_to(elsewhere / target)
+    with atomic_folder(tmp_path / "link") as partial:
+        (partial / "new").touch()
+    assert not (tmp_path / "link").is_symlink() and (tmp_path / "link" / "new").is_file()
+    assert sorted(elsewhere.rglob("*")) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not name open files")
 def test_everything_is_flushed_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[str] = []

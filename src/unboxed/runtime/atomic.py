@@ -86,6 +86,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     On Linux the old and the new folder exchange their names in one step. Elsewhere the old one is renamed first, so for
     a moment there is none; `restore_folder` gives it its name back if the process is killed then.
 
+    A link is replaced itself, as `atomic_path` replaces links to files; the folder that it leads to stays as it is.
+
     Args:
         path: the folder to write; the folder that contains it is created if needed.
 
@@ -99,7 +101,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield partial
         _flush_all([*partial.rglob("*"), partial])
-        if not path.exists():
+        if not os.path.lexists(path):
             partial.replace(path)
         elif not _exchange(partial, path):
             path.replace(old)
@@ -110,8 +112,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 raise
         _flush(path.parent)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        for left in (partial, old):
+            if left.is_symlink() or left.is_file():  # as `path` was one
+                left.unlink()
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
