@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
 from unboxed.runtime.tensor_digests import check_header, check_numbers, check_tensor_file, plain_metadata
-from unboxed.runtime.tensor_file import write_tensor_file
+from unboxed.runtime.tensor_file import map_tensor_file, write_tensor_file
 
 _ARRAYS = {
     "half": np.linspace(-1, 1, 5, dtype=np.float16),
@@ -37,6 +37,31 @@ def test_safetensors_reads_what_was_written(tmp_path: Path) -> None:
     with safe_open(path, "numpy") as opened:
         assert plain_metadata(opened.metadata()) == {"words": "déjà vu", "a": "b"}
         assert opened.get_slice("turned")[1:2].tolist() == [[1, 4]]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[]",
+        "1",
+        "null",
+        '{"a": {}}',
+        '{"a": 1}',
+        '{"a": {"dtype": "I8", "shape": "x", "data_offsets": [0, 0]}}',
+        '{"a": {"dtype": [], "shape": [0], "data_offsets": [0, 0]}}',
+        '{"a": {"dtype": "BF16", "shape": [0], "data_offsets": [0, 0]}}',
+        '{"a": {"dtype": "I8", "shape": [99999999999999999999], "data_offsets": [0, 0]}}',
+        '{"a": {"dtype": "I8", "shape": [0], "data_offsets": [0.5, 1]}}',
+        '{"__metadata__": 1}',
+        "[" * 100_000,
+    ],
+    ids=lambda header: header[:60],
+)
+def test_a_header_of_another_form_is_a_value_error(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(8))
+    with pytest.raises(ValueError, match="its header has another form"):
+        map_tensor_file(path)
 
 
 def test_tensors_of_pytorch_are_written_too(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from unboxed.errors import plain_reason
 from unboxed.runtime.atomic import atomic_path
 from unboxed.runtime.tensor_digests import BLANK_DIGEST, HEADER_DIGEST, NUMBERS_DIGEST
 
@@ -89,13 +90,16 @@ def map_tensor_file(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, 
     """
     whole = np.memmap(path, np.uint8, "r")
     start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
-    header = json.loads(whole[8:start].tobytes())
-    metadata = header.pop("__metadata__", {})
     dtypes = {code: np.dtype(name) for name, code in _KINDS.items() if name != "bfloat16"}
     tensors = {}
-    for name, place in header.items():
-        first, last = (start + offset for offset in place["data_offsets"])
-        tensors[name] = whole[first:last].view(dtypes[place["dtype"]]).reshape(place["shape"])
+    try:
+        header = json.loads(whole[8:start].tobytes())
+        metadata = dict(header.pop("__metadata__", {}))
+        for name, place in header.items():
+            first, last = (start + offset for offset in place["data_offsets"])
+            tensors[name] = whole[first:last].view(dtypes[place["dtype"]]).reshape(place["shape"])
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"its header has another form ({plain_reason(error)})") from error
     return tensors, metadata
 
 
