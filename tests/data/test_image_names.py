@@ -42,6 +42,7 @@ def _stored(folder: Path, *names: str) -> Path:
         ("/data/upload/1/8f2b1c3d-a.jpg", "a.jpg"),
         ("/data/local-files/?d=photos/a%20b.jpg", "photos/a b.jpg"),
         ("https://host/a.jpg?width=100", "a.jpg"),
+        ("http://[x]/a.jpg", "a.jpg"),
     ],
 )
 def test_a_name_finds_the_file_that_it_means(name: str, file: str, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from unboxed.data.images import SUFFIXES, without_suffix
+from unboxed.runtime.urls import split_url
 
 __all__ = ["ImageNames", "spellings"]
 
@@ -122,7 +123,7 @@ class ImageNames:
 
 def _plain(name: str) -> str:
     """The path of a name in one Unicode form and letter case, with slashes and without URL escapes."""
-    path = _asked_for(name) if "?" in name else urlsplit(name).path if "://" in name else name
+    path = _asked_for(name) if "?" in name else split_url(name).path if "://" in name else name
     if path.isascii() and "%" not in path and "\\" not in path:  # nearly every name
         return path.strip().lower()
     return unicodedata.normalize("NFC", spellings(path)[-1]).casefold()
@@ -130,7 +131,7 @@ def _plain(name: str) -> str:
 
 def _asked_for(name: str) -> str:
     """The file that an address with a query is for, such as `/data/local-files/?d=a.jpg` of Label Studio."""
-    address = urlsplit(name)
+    address = split_url(name)
     files = [address.path, *(value for _, value in parse_qsl(address.query))]
     return next((file for file in files if without_suffix(file) != file), name)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePath
+from urllib.parse import SplitResult, urlsplit
 
 from unboxed.errors import UnboxedError
 
-__all__ = ["refuse_url", "resolved", "url_of"]
+__all__ = ["refuse_url", "resolved", "split_url", "url_of"]
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
 _LOCAL = ("file", "local")  # whose URLs have no host
@@ -23,6 +24,14 @@ def url_of(path: PurePath | str) -> str | None:
     if not found:
         return None
     return f"{found[1]}://{'/' if found[1] in _LOCAL else ''}{found[2]}"
+
+
+def split_url(text: str) -> SplitResult:
+    """The parts of a URL. A text that cannot be split, such as `http://[x]/a.jpg`, is a path as a whole."""
+    try:
+        return urlsplit(text)
+    except ValueError:  # brackets around what is no IPv6 address, or a host that is none in another Unicode form
+        return SplitResult("", "", text, "", "")
 
 
 def resolved(path: Path) -> Path:

@@ -302,3 +302,11 @@ def test_gold_boxes_are_as_declared(tmp_path: Path, check_gold_boxes: Callable[[
     folder = _images(tmp_path, "1.jpg", "2.jpg")
     (folder / "captions.csv").write_text("image,caption\n1.jpg,a dog\n2.jpg,a cat\n")
     check_gold_boxes(load_dataset(folder))
+
+
+def test_addresses_that_are_no_urls_stop_nothing(tmp_path: Path) -> None:
+    _images(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    (tmp_path / "links.csv").write_text("http://[todo]/x,later\n")
+    rows = "1.jpg,A dog.\n2.jpg,A cat.\nhttp://[x]/3.jpg,A cow.\nhttp://[x]/?d=4.jpg,A hen.\n"
+    (tmp_path / "mine.csv").write_text(f"image,caption\n{rows}")
+    assert set(_captions(load_dataset(tmp_path))) == {"1.jpg", "2.jpg", "3.jpg", "?d=4.jpg"}

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from unboxed.data.images import SUFFIXES
 from unboxed.data.readers.rows import CAPTION_COLUMNS, IMAGE_COLUMNS, Row, caption_columns, column_of, row_of
 from unboxed.errors import DatasetError
+from unboxed.runtime.urls import split_url
 
 __all__ = ["delimited_rows", "is_delimited"]
 
@@ -126,7 +126,7 @@ def _columns_by_content(text: str, after: int, separator: str) -> _Layout | None
 def _is_image(value: str) -> bool:
     """Whether a value is the name of an image file, or the URL of one."""
     name = _NUMBER.sub("", value.strip())
-    return PurePosixPath(urlsplit(name).path if "://" in name else name).suffix.lower() in SUFFIXES
+    return PurePosixPath(split_url(name).path if "://" in name else name).suffix.lower() in SUFFIXES
 
 
 def _is_prose(value: str) -> bool:
