@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import codecs
 import json
 import pickle
 from pathlib import Path
@@ -20,6 +21,12 @@ from .originals import SPECIAL, write_vocabulary
 def test_words_come_in_the_order_of_their_ids(tmp_path: Path, name: str) -> None:
     words = [*SPECIAL, "zebra", "a", ".", "naïve"]
     assert read_words(write_vocabulary(tmp_path / name, words)) == words
+
+
+def test_a_byte_order_mark_is_no_part_of_the_vocabulary(tmp_path: Path) -> None:
+    file = write_vocabulary(tmp_path / "vocab.json", [*SPECIAL, "a"])
+    file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    assert read_words(file) == [*SPECIAL, "a"]
 
 
 class _Runs:

@@ -130,6 +130,11 @@ def test_a_file_that_is_no_dataset_file_is_an_error(folder: Path) -> None:
             load_dataset(folder / name)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_dataset_file(folder: Path) -> None:
+    (folder / "data.toml").write_text(TOML, encoding="utf-8-sig")
+    assert "train" in load_dataset(folder / "data.toml").split_names
+
+
 def test_a_name_cannot_lead_out_of_the_folder(folder: Path) -> None:
     (folder / "train.txt").write_text("../../1\n")
     with pytest.raises(DatasetError, match="lies outside"):

@@ -113,6 +113,11 @@ def test_a_caption_differs_in_blanks_and_case_only(tmp_path: Path) -> None:
     assert _recall(_lines(tmp_path / "p.jsonl", ROW | {"caption": TEXT.upper()})) == pytest.approx(100 / 3)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_predictions(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(json.dumps(ROW), encoding="utf-8-sig")
+    assert len(read_predictions(tmp_path / "p.jsonl")) == 1
+
+
 def test_a_line_ends_where_json_lines_end_and_not_at_other_breaks(tmp_path: Path) -> None:
     row = {"image": "7", "phrase": "a\u2028dog", "boxes": [DOG]}
     (tmp_path / "p.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8")

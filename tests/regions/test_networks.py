@@ -78,6 +78,14 @@ def test_a_list_of_classes_that_is_not_there(tmp_path: Path, graphs: Any) -> Non
         class_list(Network(path), tmp_path / "names.txt", 2)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_class_name(tmp_path: Path, graphs: Any) -> None:
+    path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))})
+    (tmp_path / "names.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
+    assert class_list(Network(path), tmp_path / "names.txt", 2) == ("cat", "dog")
+    (tmp_path / "d.toml").write_text('names = "cat,dog"\n', encoding="utf-8-sig")
+    assert class_list(Network(path), None, 2) == ("cat", "dog")
+
+
 def test_crops_need_an_embedding(tmp_path: Path, graphs: Any) -> None:
     path = graphs.constant(tmp_path / "b.onnx", {"map": np.zeros((1, 2, 3, 3))})
     backbone = OnnxBackbone(path, 32)

@@ -49,6 +49,11 @@ def test_the_header_of_word2vec_is_no_word(tmp_path: Path) -> None:
     assert WordVectors.open(tmp_path / "w2v.txt").words == ("dog", "cat")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
+    (tmp_path / "glove.txt").write_text(GLOVE, encoding="utf-8-sig")
+    assert WordVectors.open(tmp_path / "glove.txt").words[0] == "dog"
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_saving_and_opening_gives_the_very_same_vectors(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     generator = np.random.default_rng(seed)

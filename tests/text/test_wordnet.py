@@ -87,6 +87,11 @@ def test_saving_and_opening_gives_the_same_answers(wordnet: WordNet, tmp_path: P
     ]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    (tmp_path / "nouns.tsv").write_text(LINES, encoding="utf-8-sig")
+    assert "entity" in WordNet.open(tmp_path / "nouns.tsv")
+
+
 def test_unusable_files_are_model_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match=r"no WordNet file .*missing"):
         WordNet.open(tmp_path / "missing.tsv.gz")

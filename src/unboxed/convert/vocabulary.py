@@ -8,6 +8,7 @@ only the attributes are read.
 
 from __future__ import annotations
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def read_words(path: Path) -> list[str]:
 
 def _content(path: Path) -> Any:
     with path.open("rb") as stream:
-        is_json = stream.read(1).strip() in (b"{", b"[", b"")  # no pickle begins so
+        is_json = stream.read(1).strip() in (b"{", b"[", b"", codecs.BOM_UTF8[:1])  # no pickle begins so
     if is_json:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     return read_plain_pickle(path, records=_CLASSES)

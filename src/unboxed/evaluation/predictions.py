@@ -99,7 +99,7 @@ def read_predictions(path: Path) -> list[Prediction]:
         EvaluationError: no such file, or content of another form.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(
             f"{path} cannot be read as predictions ({plain_reason(error)}); expected {_EXPECTED}."

@@ -237,7 +237,7 @@ def class_list(
         if not file.is_file():
             raise RegionsError(f"There is no class list {file}; give a text file with one class name a line.")
         try:
-            listed = _lines(file.read_text(encoding="utf-8"))
+            listed = _lines(file.read_text(encoding="utf-8-sig"))
         except UnicodeDecodeError:
             raise RegionsError(f"The class list {file} is not UTF-8 text; give one class name a line.") from None
         if not carried or len(carried) != count or len(listed) == count:  # else the list belongs to another detector

@@ -17,7 +17,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ValueError: it is no UTF-8 or no TOML, is nested too deeply, or has a number that is too long to be shown.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         repr(values)  # fails for a number of more than 4,300 digits, which hexadecimal ones may have
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

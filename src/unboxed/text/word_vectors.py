@@ -175,7 +175,7 @@ def _glove(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
     rows: list[Array] = []
     width = 0
     try:
-        with path.open(encoding="utf-8", newline="\n") as lines:
+        with path.open(encoding="utf-8-sig", newline="\n") as lines:
             for number, line in enumerate(lines, start=1):
                 fields = line.rstrip("\n").rstrip().split(" ")
                 if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):

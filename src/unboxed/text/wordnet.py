@@ -66,7 +66,7 @@ class WordNet:
         hypernyms: dict[str, tuple[str, ...]] = {}
         try:
             raw = path.read_bytes()
-            text = (_unpacked(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+            text = (_unpacked(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
         except (OSError, EOFError, zlib.error, ValueError) as error:
             raise ModelError(f"The WordNet file {path} cannot be read ({plain_reason(error)}); get it anew.") from error
         for number, line in enumerate(text.splitlines(), start=1):

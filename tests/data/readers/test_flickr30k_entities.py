@@ -199,6 +199,11 @@ def test_unrelated_captions_are_left_out(tmp_path: Path) -> None:
     assert read_examples(folder, _images(), {("7", 1), ("7", 2)}) == ()
 
 
+def test_a_byte_order_mark_is_no_part_of_the_list_of_unrelated_captions(tmp_path: Path) -> None:
+    (tmp_path / "UNRELATED").write_text("7 2\n", encoding="utf-8-sig")
+    assert read_unrelated(tmp_path / "UNRELATED") == {("7", 2)}
+
+
 def test_a_bad_list_of_unrelated_captions_is_named(tmp_path: Path) -> None:
     (tmp_path / "UNRELATED").write_text("7 2\n7 second\n")
     with pytest.raises(DatasetError, match=r"UNRELATED:2: '7 second' is not an image id and a sentence number"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import json
@@ -43,7 +44,7 @@ def test_samples_have_their_captions_in_text_or_json(tmp_path: Path) -> None:
     for split, first in (("train", 0), ("val", 2)):
         members = {
             f"{first}.jpg": _jpeg(first),
-            f"{first}.txt": b"a dog\ntwo dogs",
+            f"{first}.txt": codecs.BOM_UTF8 + b"a dog\ntwo dogs",
             f"{first}.json": b'{"url": "x", "caption": "not this"}',
             f"{first + 1}.jpg": _jpeg(first + 1),
             f"{first + 1}.json": json.dumps({"caption": "a cat"}).encode(),

@@ -161,7 +161,7 @@ def read_unrelated(path: Path) -> frozenset[tuple[str, int]]:
         DatasetError: a line that is not an id and a number.
     """
     captions = set()
-    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").splitlines(), start=1):
         fields = line.partition("#")[0].split()
         if not fields:
             continue

@@ -111,7 +111,7 @@ def _captions(archive: tarfile.TarFile, sample: dict[str, tarfile.TarInfo]) -> A
     """The lines of the text of a sample, or what its JSON has for captions."""
     kind = next((kind for kind in _TEXTS if kind in sample), None)
     if kind is not None:
-        text = _content(archive, sample[kind]).decode("utf-8", "replace")
+        text = _content(archive, sample[kind]).decode("utf-8-sig", "replace")
         return _LINE_END.split(text)  # str.splitlines would also split at rarer separators inside of a caption
     return _json_captions(_content(archive, sample[".json"]) if ".json" in sample else None)
 
