@@ -16,6 +16,7 @@ __all__ = [
     "ExportError",
     "ImageError",
     "ModelError",
+    "NoRegionsError",
     "RegionsError",
     "RunError",
     "SearchError",
@@ -49,6 +50,10 @@ class CaptionError(UnboxedError):
 
 class RegionsError(UnboxedError):
     """A region source that cannot be used, or regions that are malformed: shapes, class names, no regions at all."""
+
+
+class NoRegionsError(RegionsError):
+    """An image in which no source proposes a region; others may have some."""
 
 
 class StoreError(UnboxedError):

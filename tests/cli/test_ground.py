@@ -14,7 +14,10 @@ from PIL import Image
 
 from unboxed.cli import main
 from unboxed.cli.output import phrase_line
+from unboxed.errors import NoRegionsError
 from unboxed.inference.results import GroundedPhrase
+from unboxed.regions.cached_extractor import CachedExtractor
+from unboxed.types import Regions
 
 
 def _image(data: Path) -> Path:
@@ -155,6 +158,29 @@ def test_every_image_of_a_folder_is_grounded(
     assert capsys.readouterr().out.splitlines()[0] == "b.png"
     (tmp_path / "empty").mkdir()
     assert "no images" in error_line("ground", tiny_run, tmp_path / "empty", "a box")
+
+
+def test_an_image_without_a_region_does_not_stop_a_folder(
+    tiny_run: Path,
+    tiny_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("a.png", "b.png"):
+        shutil.copy(_image(tiny_dataset), tmp_path / name)
+    of_file = CachedExtractor.of_file
+
+    def of_some(self: CachedExtractor, path: Path) -> Regions:
+        if path.name == "a.png":
+            raise NoRegionsError("No source proposed a region.")
+        return of_file(self, path)
+
+    monkeypatch.setattr(CachedExtractor, "of_file", of_some)
+    main(["ground", str(tiny_run), str(tmp_path), "a red box", "--json"])
+    printed = capsys.readouterr()
+    assert [json.loads(line)["image"] for line in printed.out.splitlines()] == ["b.png"]
+    assert "Skipped a.png: No source proposed a region." in printed.err
 
 
 def test_bad_images(tiny_run: Path, tiny_dataset: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.cli import main
-from unboxed.errors import ImageError, RegionsError, StoreError
+from unboxed.errors import ImageError, NoRegionsError, RegionsError, StoreError
 from unboxed.regions.extraction import RegionExtractor, extract, image_key
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
@@ -404,7 +404,7 @@ def test_an_image_without_any_region_is_refused(tmp_path: Path, graphs: Any) -> 
     path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})
     settings = RegionSettings(detectors=(path,), whole_image=False, detector_size=64, evidence_sizes=())
     extractor = RegionExtractor(settings)
-    with pytest.raises(RegionsError, match="No source proposed a region for this image; turn on whole_image"):
+    with pytest.raises(NoRegionsError, match="No source proposed a region for this image; turn on whole_image"):
         extractor(Image.new("RGB", (64, 64)))
 
 

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.errors import NoRegionsError
 from unboxed.inference.grounder import Grounder
 from unboxed.studio.browse import OUTCOMES, DatasetBrowser, PhraseFilter, _caption_order
-from unboxed.studio.grounding_cache import GroundingCache
+from unboxed.studio.grounding_cache import ExtractedImage, GroundingCache
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.options import Limits
 from unboxed.studio.schemas import BrowsedPhrase
@@ -80,6 +81,23 @@ def test_an_image_that_cannot_be_read_is_left_out(
     assert (page.looked_at, page.next, page.total) == (2, None, 2)
     assert page.items[0].phrases[0].outcome is None  # there are no gold boxes
     assert not browser.info.outcomes
+
+
+def test_an_image_without_a_region_is_left_out(
+    make_browser: Callable[..., DatasetBrowser], drawn: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    browser = make_browser(drawn, run=tmp_path)
+    extract, first = browser._cache.extract, drawn.split("val").examples[0].image_id
+
+    def of_others(content: None, image_id: str) -> ExtractedImage:
+        entry = browser._cache.library.get(image_id)
+        if entry is not None and entry.name == first:
+            raise NoRegionsError("No source proposed a region.")
+        return extract(content, image_id)
+
+    monkeypatch.setattr(browser._cache, "extract", of_others)
+    page = browser.page(0, 2, PhraseFilter(), 60)
+    assert len(page.items) == 2 and all(item.photo.name != first for item in page.items)
 
 
 def test_regions_of_the_store_of_the_run_are_used(

@@ -21,7 +21,7 @@ from PIL import Image
 
 import unboxed.studio
 from unboxed.data.dataset import Dataset
-from unboxed.errors import RunError
+from unboxed.errors import NoRegionsError, RunError
 from unboxed.inference.grounder import Grounder
 from unboxed.studio.options import Limits
 
@@ -257,6 +257,18 @@ def test_an_internal_error_is_logged_and_not_shown(
     assert answer.status_code == 500
     assert answer.json()["detail"] == "The request failed; the log of the studio has the details."
     assert "/secret" in caplog.text
+
+
+def test_an_image_without_a_region_is_an_error_that_is_shown(make_studio: Make) -> None:
+    def blind(cache: Any) -> None:
+        def extract(*_: Any) -> None:
+            raise NoRegionsError("No source proposed a region.")
+
+        cache.extract = extract
+
+    with TestClient(make_studio(change=blind), base_url="http://localhost") as client:
+        answer = _ground(client, photo=("p.png", _png()))
+    assert (answer.status_code, answer.json()["detail"]) == (422, "No source proposed a region.")
 
 
 async def _at_once(app: Any, count: int, release: threading.Event | None = None) -> list[httpx2.Response]:

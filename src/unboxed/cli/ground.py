@@ -111,7 +111,7 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printing: P
     """Ground captions in every image of a folder, or of a part; images that cannot be used are skipped, and named."""
     from unboxed.data.image_files import left_out_lines, list_folder
     from unboxed.data.images import open_image
-    from unboxed.errors import ImageError
+    from unboxed.errors import ImageError, NoRegionsError
     from unboxed.inference.grounder import Grounder
     from unboxed.runtime.parts import PartRecord
 
@@ -130,7 +130,7 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printing: P
         try:
             pixels = open_image(file)
             groundings = grounder.ground_regions(grounder.regions_of(file), captions)
-        except ImageError as error:
+        except (ImageError, NoRegionsError) as error:
             skipped += 1
             show(f"Skipped {name}: {error}")
             continue

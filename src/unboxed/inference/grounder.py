@@ -323,6 +323,7 @@ class Grounder:
 
         Raises:
             ImageError: the image cannot be read.
+            NoRegionsError: no source proposes a region in it.
         """
         if isinstance(image, str | Path):
             return self.extractor.of_file(Path(image))

@@ -58,7 +58,8 @@ class CachedExtractor:
 
         Raises:
             ImageError: the file cannot be read as an image, or is another one than expected.
-            RegionsError: no source proposes a box, or a model cannot be used.
+            NoRegionsError: no source proposes a box.
+            RegionsError: a model cannot be used.
         """
         content = read_image(path)  # once: the key and the regions are of the same bytes
         if key not in (None, found := image_key(content, original_size)):

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from unboxed import boxes as box_arithmetic
-from unboxed.errors import ImageError, RegionsError, UnboxedError
+from unboxed.errors import ImageError, NoRegionsError, UnboxedError
 from unboxed.regions import features, sources
 from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_class_names
 from unboxed.regions.image_view import View
@@ -66,7 +66,8 @@ class RegionExtractor:
                 that shape.
 
         Raises:
-            RegionsError: no source proposes a box, or a network cannot run on the image.
+            NoRegionsError: no source proposes a box.
+            RegionsError: a network cannot run on the image.
             ImageError: anything else that fails on this image.
         """
         try:
@@ -140,5 +141,5 @@ class RegionExtractor:
                 keep.append(row)
                 repeated |= repeats[row]
         if not keep:
-            raise RegionsError("No source proposed a region for this image; turn on whole_image in the settings.")
+            raise NoRegionsError("No source proposed a region for this image; turn on whole_image in the settings.")
         return Proposals(boxes, joined.scores, joined.sources, joined.members).take(keep)

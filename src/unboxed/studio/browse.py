@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset
-from unboxed.errors import ImageError, UnboxedError
+from unboxed.errors import ImageError, NoRegionsError, UnboxedError
 from unboxed.evaluation.error_analysis import ERROR_KINDS, error_kinds
 from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.regions.cache import image_key
@@ -119,11 +119,11 @@ class DatasetBrowser:
         return BrowsePage(items=items, next=following, looked_at=position - start, total=len(self._positions))
 
     def _grounded_caption(self, example_index: int, caption_index: int) -> BrowsedCaption | None:
-        """A caption of an example, grounded; None for an image that cannot be read."""
+        """A caption of an example, grounded; None for an image that cannot be read, or has no regions."""
         example = self._examples[example_index]
         try:
             image = self._extracted(example)
-        except ImageError:
+        except (ImageError, NoRegionsError):
             return None
         grounded = self._grounded.get(example.image_id)
         if grounded is None:

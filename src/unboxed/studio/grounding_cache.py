@@ -70,6 +70,7 @@ class GroundingCache:
         Raises:
             UnknownImageError: neither was given, or no image has the id.
             ImageError: the image cannot be read.
+            NoRegionsError: no source proposes a region in it.
         """
         if content is not None:
             image_id = hashlib.sha256(content).hexdigest()

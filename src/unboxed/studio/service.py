@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 import unboxed
 from unboxed.data.images import open_image
-from unboxed.errors import CaptionError, ImageError, StudioError, UnboxedError
+from unboxed.errors import CaptionError, ImageError, NoRegionsError, StudioError, UnboxedError
 from unboxed.studio.browse import OUTCOMES, DatasetBrowser, PhraseFilter
 from unboxed.studio.concurrency import QueueFullError, WorkQueue, WorkTimeoutError
 from unboxed.studio.corrector import Corrector
@@ -321,7 +321,7 @@ _ERRORS: dict[int | str, str] = {
     404: "There is no such image, or the studio was started without this part.",
     409: "Someone else has changed the image in the meantime.",
     413: "The upload or the text is too large.",
-    422: "The file is not an image, the text has no words, or a parameter is out of range.",
+    422: "The file is not an image, nothing is found in it, the text has no words, or a parameter is out of range.",
     429: "Too many requests are waiting; Retry-After gives the seconds to wait.",
     503: "The request took too long.",
 }
@@ -363,7 +363,7 @@ def _add_error_handlers(app: FastAPI, limits: Limits) -> None:
     app.add_exception_handler(QueueFullError, queue_full)
     app.add_exception_handler(WorkTimeoutError, timed_out)
     app.add_exception_handler(UnknownImageError, unknown_image)
-    for kind in (ImageError, CaptionError, StudioError):
+    for kind in (ImageError, NoRegionsError, CaptionError, StudioError):
         app.add_exception_handler(kind, bad_input)
     app.add_exception_handler(UnboxedError, failed)
     app.add_exception_handler(Exception, failed)
