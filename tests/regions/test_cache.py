@@ -230,6 +230,32 @@ def test_a_cache_that_cannot_be_written_stops_nothing(read_only: Path, tiny_data
     assert read_only.read_text(encoding="utf-8") == "a file is in the way"
 
 
+def _refused(*_: Any, **__: Any) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_cache_that_may_only_be_read_is_used(
+    cache: Path, looks: list[int], tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tiny_dataset.parent / "photos" / "0.png"
+    first = CachedExtractor(SETTINGS).of_file(photo)
+    monkeypatch.setattr("os.utime", _refused)
+    assert _equal(CachedExtractor(SETTINGS).of_file(photo), first)
+    assert len(looks) == 1
+
+
+def test_a_file_that_cannot_be_read_now_is_not_removed(
+    cache: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor = CachedExtractor(SETTINGS)
+    extractor.of_file(photo := tiny_dataset.parent / "photos" / "0.png")
+    assert extractor.cache is not None
+    with monkeypatch.context() as patched:
+        patched.setattr("unboxed.regions.cache.check_tensor_file", _refused)
+        assert extractor.cache.get(image_key(photo, None)) is None
+    assert extractor.cache.get(image_key(photo, None)) is not None
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_the_cache_is_the_owners_alone(cache: Path, tiny_dataset: Path) -> None:
     CachedExtractor(SETTINGS).of_file(tiny_dataset.parent / "photos" / "0.png")

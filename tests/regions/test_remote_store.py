@@ -95,6 +95,18 @@ def test_a_second_command_reads_the_copies(
     assert RegionStore.open(URL)[NAMES[1]].width == 9
 
 
+def test_copies_in_a_cache_that_may_only_be_read_are_used(
+    folder: Path, cache: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    _upload(folder, bucket)
+    expected = RegionStore.open(URL)[NAMES[0]].features
+    monkeypatch.setattr("unboxed.regions.remote_store.write_json", refused)
+    assert np.array_equal(RegionStore.open(URL)[NAMES[0]].features, expected)
+
+
 def test_a_store_that_changed_is_copied_again(folder: Path, cache: Path, bucket: Any, tmp_path: Path) -> None:
     _upload(folder, bucket)
     before = RegionStore.open(URL)

@@ -120,12 +120,13 @@ class RegionCache:
         try:
             check_tensor_file(path)
             regions = _read(path, key)
-            os.utime(path)  # it was used now
-        except FileNotFoundError:
+        except OSError:  # there is none, or it cannot be read now
             return None
         except Exception:  # safetensors raises its own kinds; whatever is wrong, the regions can be found again
             _remove(path)
             return None
+        with suppress(OSError):  # of a cache that may only be read
+            os.utime(path)  # it was used now
         return regions
 
     def put(self, key: str, regions: Regions) -> None:

@@ -126,7 +126,8 @@ class RemoteStore:
             return folder
         folder = _copies(cache) / hashlib.sha256(state.encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_json(folder / "about.json", {"url": self.url})
+        if not (about := folder / "about.json").is_file():  # a cache that may only be read has it
+            write_json(about, {"url": self.url})
         return folder
 
 
