@@ -22,7 +22,9 @@ from unboxed.data.dataset import load_dataset
 from unboxed.data.image_addresses import is_address, member_path, open_location, read_address, row_path, url_path
 from unboxed.data.images import UNKNOWN_SIZE, image_size, open_image, read_image
 from unboxed.data.survey import survey_folder
-from unboxed.errors import DatasetError, ImageError, UnboxedError
+from unboxed.errors import DatasetError, ImageError, StudioError, UnboxedError
+from unboxed.export import label_dataset
+from unboxed.export.labels_file import companion, read_labels
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import RegionSettings
@@ -30,6 +32,8 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import atomic_folder, require_writable, write_text
 from unboxed.runtime.locks import file_lock
 from unboxed.search import Index, index_images
+from unboxed.studio.image_library import ImageLibrary
+from unboxed.studio.options import Limits
 from unboxed.training.split_loader import SplitLoader
 from unboxed.types import Example
 
@@ -135,6 +139,25 @@ def test_labels_name_the_images(tiny_run: Path, images: dict[str, tuple[Path, st
     assert all(image["width"] > 1 for image in written["images"])
     stored = sorted(file for file in (tmp_path / "boxes" / "images").rglob("*") if file.is_file())
     assert stored and {file.read_bytes() for file in stored} <= {path.read_bytes() for path, _ in images.values()}
+
+
+def test_labelled_images_are_shown_for_correction(data: Path, tiny_run: Path, tmp_path: Path) -> None:
+    labels = companion(tmp_path / "boxes.json", "labels")
+    label_dataset(data, tiny_run, tmp_path / "boxes.json", progress=False, show=lambda line: None)
+    library = ImageLibrary(Limits())
+    files = read_labels(labels).files
+    assert len(files) == 6
+    for name, file in files.items():
+        assert library.read(library.add(file, name))[1].size == image_size(file)
+
+
+def test_the_studio_lists_files_and_no_urls(
+    images: dict[str, tuple[Path, str]], memory: fsspec.AbstractFileSystem, tmp_path: Path
+) -> None:
+    memory.pipe("/photos/0.png", images["0.png"][0].read_bytes())
+    (tmp_path / "table.csv").write_text("image,caption\nmemory://photos/0.png,a box\n")
+    with pytest.raises(StudioError, match=r"table\.csv are at URLs, and the studio lists files; copy the images"):
+        ImageLibrary(Limits(), tmp_path / "table.csv")
 
 
 def test_what_is_gone_or_cannot_be_opened_is_named(

@@ -14,6 +14,7 @@ from unboxed.export.labels import LabelledBox, LabelledImage, Mention
 from unboxed.runtime.atomic import require_name
 from unboxed.runtime.json_values import is_probability_or_none, path_of
 from unboxed.runtime.locks import write_locked
+from unboxed.runtime.urls import absolute
 
 __all__ = [
     "Labels",
@@ -56,7 +57,7 @@ def companion(out: Path, kind: str) -> Path:
 def write_labels(path: Path, labels: Labels) -> None:
     """Write the labels atomically: a line that identifies the file and has the names, then one an image."""
     head = {"format": _FORMAT, "version": _VERSION, "names": list(labels.names)}
-    rows = [{**image_to_json(image), "file": str(labels.files[image.name].absolute())} for image in labels.images]
+    rows = [{**image_to_json(image), "file": str(absolute(labels.files[image.name]))} for image in labels.images]
     write_locked(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (head, *rows)))
 
 

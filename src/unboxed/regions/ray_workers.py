@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.image_addresses import is_url
 from unboxed.data.images import opened_in_turn, read_image
 from unboxed.errors import EngineError, ImageError, UnboxedError, plain_reason
 from unboxed.regions.cache import image_key
@@ -32,6 +31,7 @@ from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.memory import prefetch_bytes
 from unboxed.runtime.threads import available_cores
+from unboxed.runtime.urls import absolute
 from unboxed.types import Example, Regions
 
 __all__ = ["RayWorkers", "chosen_workers"]
@@ -239,8 +239,7 @@ class _Worker:
 
 def _row(example: Example, known: str | None) -> dict[str, Any]:
     size = json.dumps(example.original_size) if example.original_size else ""
-    path = example.path if is_url(example.path) else example.path.absolute()
-    return {"path": str(path), "size": size, "known": known or ""}
+    return {"path": str(absolute(example.path)), "size": size, "known": known or ""}
 
 
 def _to_bytes(key: str, regions: Regions) -> bytes:

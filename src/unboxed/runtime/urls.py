@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from unboxed.errors import UnboxedError
 
-__all__ = ["refuse_url", "resolved", "split_url", "url_of"]
+__all__ = ["absolute", "refuse_url", "resolved", "split_url", "url_of"]
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
 _LOCAL = ("file", "local")  # whose URLs have no host
@@ -32,6 +32,11 @@ def split_url(text: str) -> SplitResult:
         return urlsplit(text)
     except ValueError:  # brackets around what is no IPv6 address, or a host that is none in another Unicode form
         return SplitResult("", "", text, "", "")
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path of a file or folder, which may be a link; the path of a URL as it is."""
+    return path.absolute() if url_of(path) is None else path
 
 
 def resolved(path: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from unboxed.data.images import SUFFIXES, open_image
+from unboxed.data.images import SUFFIXES, open_image, read_image
 from unboxed.errors import ImageError, StudioError
 from unboxed.runtime.confinement import leads_into
 from unboxed.search.image_list import list_images
@@ -28,12 +28,12 @@ _THUMBNAILS = 600  # kept in memory, about 20 kB each
 
 @dataclass(frozen=True)
 class LibraryImage:
-    """An image file on this machine.
+    """An image file, or an image at an address (`data.image_addresses`).
 
     Attributes:
         image_id: hash of its path, so that the id does not reveal the path.
         name: display name.
-        path: the file; never sent to a client.
+        path: of the image; never sent to a client.
         shape: width and height of the original, when the file holds a resized copy.
     """
 
@@ -52,7 +52,7 @@ class ImageLibrary:
             none.
 
     Raises:
-        StudioError: the folder does not exist or holds no image.
+        StudioError: the folder does not exist or holds no image, or all images of the dataset are at URLs.
         DatasetError: the dataset cannot be read, or its images are no files.
     """
 
@@ -63,6 +63,11 @@ class ImageLibrary:
         self.listed: tuple[LibraryImage, ...] = ()
         if source is not None and source.is_file():
             images = [(image.path, image.original_size) for image in list_images(source).images.values()]
+            if not images:
+                raise StudioError(
+                    f"The images of {source} are at URLs, and the studio lists files; copy the images, and name their "
+                    "folder after --images."
+                )
             root = Path(os.path.commonpath([path.absolute().parent for path, _ in images]))
             self.listed = tuple(self.add(p, p.absolute().relative_to(root).as_posix(), shape) for p, shape in images)
         elif source is not None:
@@ -85,9 +90,11 @@ class ImageLibrary:
             ImageError: it cannot be read. The message has its name, not its path.
         """
         try:
-            content = image.path.read_bytes()
-        except OSError:
-            raise ImageError(f"The image {image.name} is no longer there; choose another one.") from None
+            content = read_image(image.path)
+        except ImageError:
+            raise ImageError(
+                f"The image {image.name} is no longer there, or cannot be read; choose another one."
+            ) from None
         return content, open_image(content, max_pixels=self._limits.pixels, name=image.name)
 
     def picture(self, image: LibraryImage, size: str) -> bytes:
