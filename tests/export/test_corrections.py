@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,8 @@ from unboxed.export.corrected_phrases import read_phrase_boxes
 from unboxed.export.corrections import ACTIONS, CorrectedImage, Correction, apply, corrected, undo
 from unboxed.export.corrections_file import CorrectionsFile, read_corrections
 from unboxed.export.label_format import LabelFormat
+from unboxed.export.labeller import Labeller
+from unboxed.export.labelling import label_dataset
 from unboxed.export.labels import LabelledBox, LabelledImage, Mention, Selection
 from unboxed.export.labels_file import Labels, companion, image_from_json, image_to_json, read_labels, write_labels
 from unboxed.export.options import FORMATS, LabelOptions
@@ -265,6 +268,49 @@ def test_labels_are_read_back(tmp_path: Path) -> None:
     for nothing in ("", ".."):
         with pytest.raises(UnboxedError, match="name a file"):
             companion(Path(nothing), "corrections")
+
+
+def test_a_correction_that_is_made_while_labels_are_written_is_in_them(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, lines = tmp_path / "boxes.csv", list[str]()
+    options = LabelOptions("csv", split="val")
+    label_dataset(tiny_dataset, tiny_run, out, options, progress=False, show=lines.append)
+    image, *_ = read_labels(companion(out, "labels")).images
+    grounded = Labeller.grounded
+
+    def corrected_meanwhile(*given: Any) -> Any:
+        yield from grounded(*given)
+        CorrectionsFile(companion(out, "corrections")).correct(
+            image, Correction("add", None, (0, 0, 9, 9), "meanwhile")
+        )
+
+    monkeypatch.setattr(Labeller, "grounded", corrected_meanwhile)
+    label_dataset(tiny_dataset, tiny_run, out, options, progress=False, show=lines.append)
+    assert "meanwhile" in out.read_text()
+    assert any(line.startswith("Corrected images: 1, from") for line in lines)
+
+
+def test_corrections_of_other_images_are_not_reported_as_left_out_by_an_option(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    out, lines = tmp_path / "boxes.csv", list[str]()
+    CorrectionsFile(companion(out, "corrections")).correct(IMAGE, Correction("reject", 0))
+    label_dataset(tiny_dataset, tiny_run, out, LabelOptions("csv", split="val"), progress=False, show=lines.append)
+    assert f"{tmp_path / 'boxes.corrections.jsonl'} corrects none of these images." in lines
+
+
+@pytest.mark.parametrize("kind", ["labels", "corrections", "groundings"])
+def test_an_output_does_not_replace_what_is_kept_beside_another(
+    kind: str, tiny_run: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"boxes.{kind}.jsonl"
+    out.write_text("mine")
+    (tmp_path / "boxes.labels.jsonl").touch()
+    kept = out.read_text()
+    with pytest.raises(ExportError, match=rf"boxes\.{kind}\.jsonl is called as the files that are kept beside"):
+        label_dataset(tiny_dataset, tiny_run, out, LabelOptions("hf"))
+    assert out.read_text() == kept
 
 
 def test_a_correction_survives_another_call(

@@ -77,6 +77,18 @@ def test_what_another_run_or_another_number_of_boxes_found_is_dropped(
     assert len((tmp_path / "g.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_file_with_more_boxes_stays_as_it_is(grounding: Grounding, tmp_path: Path) -> None:
+    path = tmp_path / "g.jsonl"
+    with GroundingsFile(path, "run", 2) as file:
+        file.add("key", [grounding])
+    with GroundingsFile(path, "run", 1) as file:
+        assert file.get("key") is not None
+        (added,) = file.add("other", [grounding])
+    assert len(added.phrases[0].boxes) == 2
+    assert GroundingsFile(path, "run", 2).get("other") is not None
+    assert GroundingsFile(path, "run", 1, exact=True).get("key") is None  # a part is merged with others of one box
+
+
 @pytest.mark.parametrize("cut", range(1, 60, 7))
 def test_a_line_that_was_cut_short_is_dropped_and_the_others_stay(
     cut: int, grounding: Grounding, tmp_path: Path

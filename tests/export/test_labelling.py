@@ -14,7 +14,7 @@ from unboxed.data.images import read_image
 from unboxed.errors import ExportError, ImageError
 from unboxed.export import labeller
 from unboxed.export.labelling import label_dataset
-from unboxed.export.options import LabelOptions
+from unboxed.export.options import LabelOptions, SelectionOptions
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions import cached_extractor
 from unboxed.training.fitting import FitSettings, fit
@@ -80,6 +80,16 @@ def test_another_call_goes_on_where_one_was_cut_short(
         assert (tmp_path / "coco" / image).is_file()
         assert (tmp_path / "coco" / image.replace("images", "labels")).with_suffix(".txt").read_text()
     assert (tmp_path / "coco" / "phrases.csv").read_text().startswith("image,width,height,label,score")
+
+
+def test_a_call_for_fewer_boxes_does_not_look_at_the_images_again(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    for top, taken in ((8, False), (1, True), (8, True)):
+        lines: list[str] = []
+        options, selection = LabelOptions("csv", split="val"), SelectionOptions(top=top)
+        label_dataset(tiny_dataset, tiny_run, tmp_path / "a.csv", options, selection, progress=False, show=lines.append)
+        assert any(line.startswith("8 images taken from") for line in lines) == taken
 
 
 def test_the_file_of_a_new_image_is_read_once(

@@ -32,19 +32,23 @@ class GroundingsFile:
     Args:
         path: the file.
         run: the run, as `run_key` gives it.
-        top: boxes that are kept of a phrase, besides those that it refers to.
+        top: boxes that are kept of a phrase, besides those that it refers to. A file that has more of them stays so.
+        exact: what has more boxes is dropped, too: the files of all parts of a dataset have the same number.
 
     Attributes:
         path: the file.
     """
 
-    def __init__(self, path: Path, run: str, top: int) -> None:
+    def __init__(self, path: Path, run: str, top: int, *, exact: bool = False) -> None:
         self.path = path
         self._head = {"format": "unboxed-groundings", "version": 2, "run": run, "top": top}
-        self._top = top
         self._known: dict[str, list[dict[str, Any]]] = {}
         lines = path.read_bytes().split(b"\n") if path.is_file() else []
         entries = [entry for line in lines if (entry := _parsed(line)) is not None]
+        kept = entries[0].get("top") if entries else None
+        if not exact and isinstance(kept, int) and kept > top and entries[0] == {**self._head, "top": kept}:
+            self._head["top"] = top = kept
+        self._top = top
         if entries and entries[0] == self._head:
             self._known = {entry["key"]: entry["groundings"] for entry in entries[1:] if _is_complete(entry)}
 

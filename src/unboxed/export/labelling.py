@@ -19,7 +19,7 @@ from unboxed.export.label_precision import precision
 from unboxed.export.label_source import LabelSource, label_source
 from unboxed.export.labeller import Labeller
 from unboxed.export.labels import Selection, resized
-from unboxed.export.labels_file import Labels, companion, write_labels
+from unboxed.export.labels_file import Labels, companion, is_companion, write_labels
 from unboxed.export.names import BoxNames
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import select_boxes
@@ -93,8 +93,9 @@ def label_dataset(
     """Ground the captions of a dataset and write their boxes to `out`, atomically at the end.
 
     The groundings are kept in `NAME.groundings.jsonl` beside the output. An interrupted call continues with them, and a
-    call with another selection or format does not look at the images again. The labels are also written to
-    `NAME.labels.jsonl`, for the studio, where they can be corrected.
+    call with another selection or format does not look at the images again, unless it asks for more boxes of a phrase
+    than are kept: five, or as many as an earlier call asked for. The labels are also written to `NAME.labels.jsonl`,
+    for the studio, where they can be corrected.
 
     Args:
         data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
@@ -119,7 +120,7 @@ def label_dataset(
     form = format_of(options.format)
     _check_place(out, form)
     rule = _rule(run, options, selection)
-    states = read_corrections(companion(out, "corrections")) if options.resume_corrections else {}
+    _ = _corrections(out, options)  # damaged ones are an error now, not when all images are done
     source = label_source(data, options)
     for line in source.notes:
         show(line)
@@ -131,13 +132,13 @@ def label_dataset(
         labelled = _with_notes(labelled, run, labeller, data, form)
         found = labelled.selection
         write_labels(companion(out, "labels"), Labels(found.images, labelled.files, found.categories))
-        labelled = _with_corrections(labelled, states)
+        labelled = _with_corrections(labelled, _corrections(out, options))  # also those made in the meantime
         written = labelled.selection
         if form.original_pixels:
             sizes = {_name(source, item): item.annotated_size for item in source.examples if item.annotated_size}
             written = resized(written, sizes)
         form.write(out, written, labelled.files, options)
-    for line in (*_summary(labelled, out, labeller.note), *_about_corrections(labelled, found, out)):
+    for line in (*_summary(labelled, out, labeller.note), *_about_corrections(labelled, found, out, options)):
         show(line)
     return labelled
 
@@ -197,7 +198,8 @@ def _groundings_file(out: Path) -> Path:
 
 
 def _opened(file: Path, run: Path, options: LabelOptions, rule: SelectionOptions) -> GroundingsFile:
-    return GroundingsFile(file, run_key(run, options.regions), max(rule.top, _KEPT_BOXES))
+    top = max(rule.top, _KEPT_BOXES)
+    return GroundingsFile(file, run_key(run, options.regions), top, exact=options.part is not None)
 
 
 def _labelled(
@@ -240,6 +242,11 @@ def _with_notes(labelled: Labelled, run: Path, labeller: Labeller, data: Path, f
     return replace(labelled, notes=tuple(note for note in notes if note is not None))
 
 
+def _corrections(out: Path, options: LabelOptions) -> dict[str, CorrectedImage]:
+    """The corrections beside the output, if they are to be used."""
+    return read_corrections(companion(out, "corrections")) if options.resume_corrections else {}
+
+
 def _with_corrections(labelled: Labelled, states: Mapping[str, CorrectedImage]) -> Labelled:
     known = {name: state for name, state in states.items() if name in labelled.files and state.history}
     return replace(labelled, selection=corrected(labelled.selection, known.values()), corrections=known)
@@ -254,8 +261,8 @@ def _name(source: LabelSource, example: Example) -> str:
 def _check_place(out: Path, form: LabelFormat) -> None:
     require_name(out)
     own = [companion(out, "labels"), _groundings_file(out)]
-    if out == own[0]:
-        raise ExportError(f"{out} is what the file of labels beside the output is called; choose another name.")
+    if is_companion(out):
+        raise ExportError(f"{out} is called as the files that are kept beside an output; choose another name.")
     if form.suffix and out.is_dir():
         file = out / f"boxes{form.suffix}"
         raise ExportError(f"{out} is a folder; the {form.key} format is one file, such as {file}.")
@@ -299,12 +306,14 @@ def _rarely_read(files: Mapping[str, Path]) -> str | None:
     )
 
 
-def _about_corrections(labelled: Labelled, found: Selection, out: Path) -> Iterator[str]:
-    """A line about corrections: how many images have them, or that the output leaves them out."""
+def _about_corrections(labelled: Labelled, found: Selection, out: Path, options: LabelOptions) -> Iterator[str]:
+    """A line about corrections: how many images have them, or that none are used, and why."""
     file = companion(out, "corrections")
     if labelled.corrections:
         yield f"Corrected images: {len(labelled.corrections):,}, from {file}"
         if (estimate := precision(found.images, labelled.corrections)) is not None:
             yield f"Before the corrections: {estimate}"
+    elif file.is_file() and options.resume_corrections:
+        yield f"{file} corrects none of these images."
     elif file.is_file():
         yield f"{file} is not used; without --no-resume-corrections, the images are written as they were corrected."

@@ -23,11 +23,13 @@ __all__ = [
     "companion",
     "image_from_json",
     "image_to_json",
+    "is_companion",
     "read_labels",
     "write_labels",
 ]
 
 _FORMAT, _VERSION = "unboxed-labels", 1
+_KINDS = ("labels", "corrections", "groundings")  # of files beside the output
 _MENTION = ("phrase", "start", "end", "caption")
 
 
@@ -49,9 +51,14 @@ class Labels:
 def companion(out: Path, kind: str) -> Path:
     """The file of a kind beside the output of `label`: `coco.labels.jsonl` beside `coco.json`; itself if it is one."""
     require_name(out)
-    known = [out.name.removesuffix(f".{other}.jsonl") for other in ("labels", "corrections", "groundings")]
+    known = [out.name.removesuffix(f".{other}.jsonl") for other in _KINDS]
     stem = min(known, key=len)
     return out.with_name(f"{out.stem if stem == out.name else stem}.{kind}.jsonl")
+
+
+def is_companion(path: Path) -> bool:
+    """Whether a file is named as one that `label` keeps beside its output."""
+    return any(path == companion(path, kind) for kind in _KINDS)
 
 
 def write_labels(path: Path, labels: Labels) -> None:

@@ -74,7 +74,7 @@ class GroundedPhrase:
 
     def with_set(self, top: int) -> list[int]:
         """The ranks of the `top` best boxes and of `set_ranks`, in order."""
-        return sorted({rank for rank in (*range(top), *self.set_ranks) if rank < len(self.boxes)})
+        return sorted({rank for rank in (*range(min(top, len(self.boxes))), *self.set_ranks) if rank < len(self.boxes)})
 
     @property
     def set_boxes(self) -> Array:
