@@ -75,6 +75,19 @@ def test_what_is_imported_is_read_back(table: Dataset, tmp_path: Path) -> None:
     np.testing.assert_allclose(store["b.jpg"].boxes, [[0, 0, 1, 0.5]])
 
 
+@pytest.mark.parametrize("names", [("7.jpg", "007.jpg"), ("a.jpg", "a.png")])
+def test_two_images_that_the_same_features_would_belong_to_are_named(names: tuple[str, str], tmp_path: Path) -> None:
+    rows = "".join(f"{name},A man.,train\n" for name in names)
+    (tmp_path / "captions.csv").write_text(f"image,caption,split\n{rows}")
+    (tmp_path / "data.toml").write_text('format = "table"\nimages = false\nannotations = "captions.csv"\n')
+    message = f"{names[0]} and {names[1]} of .* differ only in their suffix or leading zeros"
+    with pytest.raises(RegionsError, match=message):
+        _import(load_dataset(tmp_path / "data.toml"), tmp_path / "store", _image(names[0], [[0, 0, 9, 9]]))
+    with (tmp_path / "data.toml").open("a") as file:
+        file.write(f'exclude = ["{names[1]}"]\n')
+    assert list(_import(load_dataset(tmp_path / "data.toml"), tmp_path / "store", _image(names[0], [[0, 0, 9, 9]])))
+
+
 @pytest.mark.parametrize("stored", [None, (40, 20), (80, 40), (20, 20)])
 @pytest.mark.parametrize("size", [(40, 20), (400, 200), (1, 1)])
 def test_boxes_are_pixels_of_the_stored_image(

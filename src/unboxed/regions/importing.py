@@ -108,14 +108,12 @@ def import_regions(
     Raises:
         BusyError: another process writes the store.
         StoreError: `out` is a store of other regions, a damaged one, or another folder; features of several widths.
-        RegionsError: the features are malformed, or belong to no image of the dataset.
+        RegionsError: the features are malformed, or belong to no image of the dataset, or to two.
     """
     if first is not None and first < 1:
         raise RegionsError(f"first is {first}; import at least one region of an image.")
     start = time.monotonic()
-    examples = {
-        join_id(example.image_id): example for name in dataset.split_names for example in dataset.split(name).examples
-    }
+    examples = _by_join_id(dataset)
     names = _read_class_names(class_names) if class_names else source.class_names
     settings = ImportedRegions(imported=source.format, boxes=source.has_boxes, class_names=class_names)
     found = track(source.images(examples.keys()), "Features", len(examples), progress)
@@ -134,6 +132,21 @@ def import_regions(
         seen, done = _write(store, chain([start_image], images), examples)
     missing = tuple(example.image_id for example in examples.values() if example.image_id not in seen)
     return ImportSummary(done, len(seen) - done, missing, source.has_boxes, time.monotonic() - start, store.removed)
+
+
+def _by_join_id(dataset: Dataset) -> dict[str, Example]:
+    """The images of all splits, by what they are joined by."""
+    examples: dict[str, Example] = {}
+    for example in (example for name in dataset.split_names for example in dataset.split(name).examples):
+        other = examples.get(key := join_id(example.image_id), example)
+        if other.image_id != example.image_id:
+            raise RegionsError(
+                f"{other.image_id} and {example.image_id} of {dataset.path} differ only in their suffix or leading "
+                "zeros, without which images are joined with features; rename one of them, or leave it out with "
+                "`exclude`."
+            )
+        examples[key] = example
+    return examples
 
 
 def _write(
