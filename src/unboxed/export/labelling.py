@@ -92,10 +92,9 @@ def label_dataset(
 ) -> Labelled:
     """Ground the captions of a dataset and write their boxes to `out`, atomically at the end.
 
-    The groundings are kept in `NAME.groundings.jsonl` beside the output. An interrupted call continues with them, and a
-    call with another selection or format does not look at the images again, unless it asks for more boxes of a phrase
-    than are kept: five, or as many as an earlier call asked for. The labels are also written to `NAME.labels.jsonl`,
-    for the studio, where they can be corrected.
+    The groundings are kept in `NAME.groundings.jsonl` beside the output. An interrupted call continues with them, and
+    another selection or format looks at no image again, unless its `top` is above 5 and that of earlier calls. The
+    labels are also written to `NAME.labels.jsonl`, for the studio, where they can be corrected.
 
     Args:
         data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
