@@ -318,7 +318,7 @@ def test_a_format_writes_what_it_declares_and_replaces_it(
     first = _content(out.parent)
     form.write(out, selection, image_files, LabelOptions())
     second = _content(out.parent)
-    assert out.is_file() if form.suffix else (out / form.marker).is_file()
+    assert (out.is_file() if form.suffix else out.is_dir()) and not form.foreign(out)
     assert all(path.name.startswith("boxes.") or path == out for path in out.parent.iterdir())  # nothing else is left
     assert second != first and "dog" in "".join(second.values())
 

@@ -11,7 +11,7 @@ import pytest
 
 from unboxed.cli import main
 from unboxed.data.images import read_image
-from unboxed.errors import ExportError, ImageError
+from unboxed.errors import ExportError, ImageError, UnboxedError
 from unboxed.export import labeller
 from unboxed.export.labelling import label_dataset
 from unboxed.export.options import LabelOptions, SelectionOptions
@@ -173,7 +173,7 @@ def test_regions_of_a_store_are_labelled_like_those_found_in_the_images(
         ("csv", "folder", r"such as .*boxes\.csv"),
         ("csv", "file.txt", "was not written by `unboxed label`; choose another name, or remove it"),
         ("yolo", "file.txt", "is in the way: the yolo format is a folder of its own"),
-        ("yolo", "full", "is in the way"),
+        ("yolo", "full", r"is in the way: .*, and file\.txt is not part of it; name a new folder"),
     ],
 )
 def test_something_else_in_the_place_of_the_output_is_left_alone(
@@ -186,6 +186,33 @@ def test_something_else_in_the_place_of_the_output_is_left_alone(
     with pytest.raises(ExportError, match=message):
         label_dataset(tiny_dataset, tiny_run, tmp_path / place, LabelOptions(form), show=print)
     assert len(list(tmp_path.rglob("*"))) == 4
+
+
+def test_a_yolo_dataset_of_another_program_is_not_replaced(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(tiny_dataset.parent / "photos", mine / "images")
+    (mine / "labels").mkdir()
+    (mine / "data.yaml").write_text("names: [dog]\n")
+    before = sorted(mine.rglob("*"))
+    with pytest.raises(ExportError, match=r"is in the way: .*, and data\.yaml is not part of it"):
+        label_dataset(tiny_dataset, tiny_run, mine, LabelOptions("yolo"))
+    assert sorted(mine.rglob("*")) == before
+
+
+def test_an_older_yolo_folder_is_replaced_unless_it_holds_what_is_read(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    out, options = tmp_path / "out", LabelOptions("yolo", find="a red box", image_files="copies")
+    shutil.copytree(tiny_dataset.parent / "photos", tmp_path / "images")
+    label_dataset(tmp_path / "images", tiny_run, out, options)
+    (out / "labels.cache").touch()  # of a trainer
+    label_dataset(tmp_path / "images", tiny_run, out, options)
+    assert not (out / "labels.cache").exists()
+    with pytest.raises(UnboxedError, match=r"out is read by this command, which would replace it"):
+        label_dataset(out / "images", tiny_run, out, options)
+    (out / "captions.csv").write_text("image,caption\n")
+    with pytest.raises(ExportError, match=r"captions\.csv is not part of it"):
+        label_dataset(tmp_path / "images", tiny_run, out, options)
 
 
 def test_images_that_other_programs_hardly_open_are_named(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:

@@ -174,6 +174,12 @@ def test_what_cannot_be_exported_says_so(tiny_run: Path, tmp_path: Path, monkeyp
     (tmp_path / "letters" / "mine.txt").write_text("dear")
     with pytest.raises(ExportError, match="exists and is no export"):
         export_onnx(run, tmp_path / "letters")
+    (tmp_path / "letters" / "export.json").write_text('{"format": "of another program"}')
+    with pytest.raises(ExportError, match="exists and is no export"):
+        export_onnx(run, tmp_path / "letters")
+    (tmp_path / "letters" / "export.json").write_text('{"format": "unboxed-onnx"}')
+    with pytest.raises(ExportError, match=r"is an export that also holds mine\.txt; move it, or name a new folder"):
+        export_onnx(run, tmp_path / "letters")
     assert (tmp_path / "letters" / "mine.txt").is_file()
     pretrained = Grounder(
         replace(run.config, options=replace(run.config.options, text="bert")), run.model, run.vocabulary
@@ -190,7 +196,7 @@ def test_graphs_that_differ_from_pytorch_are_not_written_and_an_older_export_sta
     difference: float, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "export.json").write_text("{}")
+    (tmp_path / "out" / "export.json").write_text('{"format": "unboxed-onnx"}')
     monkeypatch.setattr(onnx, "_write", lambda path, graph, values: {})
     monkeypatch.setattr(Example, "of_one_pair", lambda self, values: {})
     monkeypatch.setattr(onnx, "_differences", lambda *_: {"text": difference})

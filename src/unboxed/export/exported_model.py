@@ -23,9 +23,18 @@ from unboxed.text.encoding import encode_caption
 from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption, Regions
 
-__all__ = ["FORMAT", "VERSION", "Exported"]
+__all__ = ["FORMAT", "VERSION", "Exported", "is_export"]
 
 FORMAT, VERSION = "unboxed-onnx", 1
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder is an export, of any version."""
+    try:
+        content = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("format") == FORMAT
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -37,7 +37,7 @@ class LabelFormat:
         key: its name on the command line.
         suffix: the usual ending of its file, such as `.json`; "" for a format that is a folder.
         write: writes it atomically.
-        marker: of a folder, the file by which an older one is recognized and may be replaced.
+        foreign: of a folder, the names in it that the format has not written; one with such names is not replaced.
         labels_are_phrases: labels are whole phrases, one box each, whatever the options of names and merging are.
         original_pixels: boxes are in pixels of the original images, where those that are stored have another size.
     """
@@ -45,6 +45,6 @@ class LabelFormat:
     key: str
     suffix: str
     write: Writer
-    marker: str = ""
+    foreign: Callable[[Path], Sequence[str]] = lambda folder: ()
     labels_are_phrases: bool = False
     original_pixels: bool = False

@@ -267,9 +267,11 @@ def _check_place(out: Path, form: LabelFormat) -> None:
         raise ExportError(f"{out} is a folder; the {form.key} format is one file, such as {file}.")
     if form.suffix and out.exists() and not any(file.exists() for file in own):
         raise ExportError(f"{out} was not written by `unboxed label`; choose another name, or remove it.")
-    replaceable = out.is_dir() and ((out / form.marker).is_file() or not any(out.iterdir()))
-    if not form.suffix and out.exists() and not replaceable:
-        raise ExportError(f"{out} is in the way: the {form.key} format is a folder of its own; name a new one.")
+    if not form.suffix and out.exists() and (foreign := form.foreign(out) if out.is_dir() else [out.name]):
+        raise ExportError(
+            f"{out} is in the way: the {form.key} format is a folder of its own, and {foreign[0]} is not part of it; "
+            "name a new folder."
+        )
     require_writable(out)
 
 

@@ -27,13 +27,14 @@ import torch
 from torch import nn
 
 from unboxed.errors import ExportError
-from unboxed.export.exported_model import FORMAT, VERSION
+from unboxed.export.exported_model import FORMAT, VERSION, is_export
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
 from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, embedding_names, uses_prior
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.runtime.digests import record_digest, with_digest
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import Show
+from unboxed.runtime.replaceable import foreign_entries
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
@@ -43,6 +44,8 @@ __all__ = ["PARITY", "Graph", "export_onnx", "graphs_of"]
 PARITY = 1e-4
 """The largest accepted difference between an output of a graph and PyTorch's."""
 
+_GRAPHS = ("regions", "text", "alignment", "ranking")
+_WRITTEN = (*(f"{name}.onnx" for name in _GRAPHS), "export.json", "vocab.json", "digests.json", "prior", "regions")
 _AXES = {"B": "images", "C": "captions", "W": "words", "Q": "queries", "P": "phrases", "R": "regions"}
 
 
@@ -88,7 +91,8 @@ def export_onnx(grounder: Grounder, out: Path, show: Show = print) -> dict[str, 
 
     Args:
         grounder: the run.
-        out: the folder, which one process at a time writes; it is created, or replaced if it is an older export.
+        out: the folder, which one process at a time writes; it is created, or replaced if it is an older export and
+            holds nothing else.
         show: is called with a line about each graph.
 
     Returns:
@@ -158,8 +162,15 @@ def _check(grounder: Grounder, out: Path) -> None:
         raise ExportError(
             'Writing ONNX needs onnxscript and PyTorch 2.8 or newer: pip install "unboxed[onnx]" "torch>=2.8"'
         )
-    if out.exists() and not (out / "export.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+    _require_replaceable(out)
+
+
+def _require_replaceable(out: Path) -> None:
+    """Raise an error unless there is nothing at `out`, or only an older export."""
+    if out.exists() and not is_export(out) and (not out.is_dir() or foreign_entries(out, ())):
         raise ExportError(f"{out} exists and is no export; name a new folder.")
+    if foreign := foreign_entries(out, _WRITTEN):
+        raise ExportError(f"{out} is an export that also holds {foreign[0]}; move it, or name a new folder.")
 
 
 def graphs_of(grounder: Grounder) -> dict[str, Graph]:

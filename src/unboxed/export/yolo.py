@@ -19,6 +19,7 @@ from unboxed.export import csv
 from unboxed.export.label_format import LabelFormat, WriterOptions
 from unboxed.runtime.atomic import atomic_folder, write_text
 from unboxed.runtime.csv_text import csv_text
+from unboxed.runtime.replaceable import first_line, foreign_entries
 
 if TYPE_CHECKING:
     from unboxed.export.labels import LabelledImage, Selection
@@ -27,6 +28,9 @@ __all__ = ["FORMAT", "file_names", "files"]
 
 _READ = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # by every version of Ultralytics
 _JPEG = (".jfif", ".jpe")  # other endings of JPEG files
+_COLUMNS = ("file", "image")  # of images.csv
+_WRITTEN = ("data.yaml", "train.txt", "val.txt", "labels", "images", "images.csv", "phrases.csv")
+_OF_TRAINERS = ("labels.cache", "train.cache", "val.cache")  # which Ultralytics and YOLOv5 leave beside the labels
 _LONGEST = 200  # bytes of a name; file systems allow 255
 
 
@@ -79,7 +83,7 @@ def files(selection: Selection) -> dict[str, str]:
         "train.txt": "".join(listed[False]),
         "val.txt": "".join(listed[True]),
         **labels,
-        "images.csv": csv_text(("file", "image"), [(stored[image.name], image.name) for image in selection.images]),
+        "images.csv": csv_text(_COLUMNS, [(stored[image.name], image.name) for image in selection.images]),
     }
 
 
@@ -114,6 +118,12 @@ def _write(out: Path, selection: Selection, image_files: Mapping[str, Path], opt
             _store(image_files[name], place / file, options.image_files == "links")
 
 
+def _foreign(folder: Path) -> list[str]:
+    """The names in a folder that `_write` does not write; all of them where the folder has no file of its own kind."""
+    recognized = first_line(folder / "images.csv") == ",".join(_COLUMNS) and (folder / "phrases.csv").is_file()
+    return foreign_entries(folder, (*_WRITTEN, *_OF_TRAINERS) if recognized else ())
+
+
 def _store(source: Path, target: Path, link: bool) -> None:
     """Make an image available at `target`; kinds of files that YOLO does not read are converted to JPEG."""
     if source.suffix.lower() not in (*_READ, *_JPEG):
@@ -134,4 +144,4 @@ def _store(source: Path, target: Path, link: bool) -> None:
     shutil.copyfile(source, target)
 
 
-FORMAT = LabelFormat("yolo", "", _write, marker="data.yaml")
+FORMAT = LabelFormat("yolo", "", _write, foreign=_foreign)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.errors import UnboxedError
-from unboxed.runtime.urls import refuse_url
+from unboxed.runtime.urls import refuse_url, resolved
 
 __all__ = [
     "PAGES",
@@ -180,13 +180,13 @@ def require_other(path: Path | None, *read: Path) -> None:
     """Raise an error before what a command reads is replaced by what it writes.
 
     Args:
-        path: what is to be written; None: nothing.
+        path: what is to be written, a file or a folder; None: nothing.
         read: files and folders, some of which may be missing.
 
     Raises:
-        UnboxedError: the path is one of them, perhaps under another name.
+        UnboxedError: the path is one of them, perhaps under another name, or a folder that contains one.
     """
-    if path is not None and path.exists() and any(_is_same(path, other) for other in read):
+    if path is not None and path.exists() and any(_is_same(path, other) or _holds(path, other) for other in read):
         raise UnboxedError(f"{path} is read by this command, which would replace it; choose another name.")
 
 
@@ -194,6 +194,14 @@ def _is_same(path: Path, other: Path) -> bool:
     try:
         return path.samefile(other)
     except (OSError, ValueError):  # there is no such file, or there can be none of this name
+        return False
+
+
+def _holds(folder: Path, other: Path) -> bool:
+    """Whether a file or folder lies in a folder; a link to something elsewhere does not."""
+    try:
+        return folder.is_dir() and folder.resolve() in resolved(other).parents
+    except (OSError, ValueError):
         return False
 
 
@@ -234,7 +242,7 @@ def require_writable(path: Path) -> None:
     folder = path if path.is_dir() else next(parent for parent in path.absolute().parents if parent.exists())
     trial = _temporary(folder / _TRIAL)
     trial.touch()
-    trial.unlink()
+    trial.unlink(missing_ok=True)
 
 
 def restore_folder(path: Path) -> None:

@@ -178,6 +178,23 @@ def test_a_path_in_a_downloaded_dataset_stays_in_its_folder(tmp_path: Path) -> N
         load_dataset(tmp_path / "in")
 
 
+def test_a_folder_in_the_place_of_what_is_unpacked_is_left_alone(tmp_path: Path) -> None:
+    _write(tmp_path / "train", [{"image": _image("red"), "text": "a dog"}])
+    mine = tmp_path / "unboxed" / "my_run" / "config.json"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("{}")
+    with pytest.raises(DatasetError, match=r"which holds my_run, and would be replaced; rename it, or move"):
+        load_dataset(tmp_path)
+    mine.parent.rename(tmp_path / "my_run")
+    load_dataset(tmp_path)
+    (tmp_path / "my_run").rename(mine.parent)
+    load_dataset(tmp_path)  # what was unpacked is up to date
+    _write(tmp_path / "train", [{"image": _image("blue"), "text": "a cat, another one"}])
+    with pytest.raises(DatasetError, match="which holds my_run"):
+        load_dataset(tmp_path)
+    assert mine.is_file()
+
+
 def test_what_cannot_be_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = _write(tmp_path / "data", [{"image": {"bytes": None, "path": "nowhere.png"}, "text": "a dog"}])
     with pytest.raises(DatasetError, match=r"the path 'nowhere\.png', which is no file in .* instead of images"):

@@ -25,6 +25,7 @@ from unboxed.data.split_names import SPLIT_NAMES, split_named
 from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.runtime.locks import file_lock
+from unboxed.runtime.replaceable import foreign_entries
 
 __all__ = [
     "UNPACKED",
@@ -40,6 +41,7 @@ __all__ = [
 UNPACKED = "unboxed"
 """The folder in a dataset's folder into which its files are unpacked."""
 
+_WRITTEN = ("captions.jsonl", "photos", "source.json")
 _NAMES = "|".join(SPLIT_NAMES)
 _FIRST = re.compile(rf"(?:^|[/=])({_NAMES})(?=[/._\d-]|$)", re.IGNORECASE)
 _ANYWHERE = re.compile(rf"(?:^|[/._=-])({_NAMES})(?=[/._\d-]|$)", re.IGNORECASE)
@@ -76,8 +78,8 @@ def unpacked(folder: Path, files: list[Path]) -> Path:
         files: its `dataset_files`.
 
     Raises:
-        DatasetError: no `pyarrow`, no column of images or of captions, damaged files, or a folder that cannot be
-            written.
+        DatasetError: no `pyarrow`, no column of images or of captions, damaged files, a folder that cannot be written,
+            or other things in the place of what is unpacked.
     """
     out = folder / UNPACKED
     source = [[file.relative_to(folder).as_posix(), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
@@ -88,6 +90,7 @@ def unpacked(folder: Path, files: list[Path]) -> Path:
         with file_lock(out, wait=True):
             if _is_of(stamp, source):  # by the process that was waited for
                 return out
+            _require_own(out)
             with atomic_folder(out) as partial:
                 (partial / "photos").mkdir()
                 _unpack(folder, files, partial)
@@ -120,10 +123,26 @@ def splits_of_paths(names: list[str]) -> list[str | None]:
 
 def _is_of(stamp: Path, source: list[list[Any]]) -> bool:
     """Whether the files of `source` are those that were unpacked."""
+    return _stamped(stamp) == source
+
+
+def _stamped(stamp: Path) -> Any:
+    """What `source.json` holds; None if there is none."""
     try:
-        return bool(json.loads(stamp.read_text("utf-8")) == source)
+        return json.loads(stamp.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
+        return None
+
+
+def _require_own(out: Path) -> None:
+    """Raise an error before a folder is replaced that holds more than what was unpacked from files before."""
+    files = _stamped(out / "source.json")
+    unpacked_before = isinstance(files, list) and all(isinstance(file, list) and len(file) == 3 for file in files)
+    if foreign := foreign_entries(out, _WRITTEN if unpacked_before else ()):
+        raise DatasetError(
+            f"The images of {out.parent} are unpacked into {out}, which holds {foreign[0]}, and would be replaced; "
+            "rename it, or move what it holds."
+        )
 
 
 def _has_images(file: Path) -> bool:
