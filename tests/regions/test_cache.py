@@ -210,12 +210,31 @@ def test_left_overs_of_killed_processes_are_removed(cache: Path, tiny_dataset: P
     photos = tiny_dataset.parent / "photos"
     CachedExtractor(SETTINGS).of_file(photos / "0.png")
     (file,) = cache.rglob("*.safetensors")
-    old, new = (file.with_name(f".{number}{file.stem}.12-0.partial.safetensors") for number in range(2))
+    old, new = (file.with_name(f".{file.stem}.12-{number}.partial.safetensors") for number in range(2))
     for left_over in (old, new):
         left_over.write_bytes(b"half")
     os.utime(old, (0, 0))
     assert [kind.images for kind in RegionCache.contents(cache)] == [1]
     assert new.exists() and not old.exists()  # another process may be writing the new one
+
+
+def test_a_store_of_the_user_in_the_folder_of_the_cache_is_left_alone(
+    cache: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [tiny_dataset.parent / "photos" / f"{number}.png" for number in range(4)]
+    examples = [Example(photo.name, photo, (), 96, 64) for photo in photos]
+    monkeypatch.setenv(CACHE_VARIABLE, "off")
+    extract(examples, SETTINGS, cache / "regions", progress=False)
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
+    other = cache / "stores" / "0123456789abcdef" / "mine.txt"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    before = {path: path.read_bytes() for path in cache.rglob("*.*") if path.is_file()}
+    monkeypatch.setenv(SIZE_VARIABLE, "0.000001")  # less than an image
+    for photo in photos:
+        CachedExtractor(SETTINGS).of_file(photo)
+    RegionCache.clear(cache)
+    assert {path: path.read_bytes() for path in cache.rglob("*.*") if path.is_file()} == before
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@
 `UNBOXED_CACHE` names the folder, or is `off`; by default it is the system's folder for caches of a user. Regions are
 kept exactly as they were found. The cache never stops a command: what cannot be read is found again, and what cannot be
 written is not kept. Files are written atomically and have digests. When the cache is larger than `UNBOXED_CACHE_GB`, by
-default 4, the images that were not used for the longest time are removed.
+default 4, the images that were not used for the longest time are removed. Other files in the folder are left alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -29,19 +30,29 @@ from unboxed.data.images import read_image
 from unboxed.errors import UnboxedError
 from unboxed.regions.region_tensors import from_tensors, to_tensors
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.atomic import is_temporary, write_json
+from unboxed.runtime.atomic import final_name, is_temporary, write_json
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.types import Regions
 
-__all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "CachedSettings", "RegionCache", "cache_folder", "image_key"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "SIZE_VARIABLE",
+    "CachedSettings",
+    "RegionCache",
+    "cache_folder",
+    "cached_folders",
+    "image_key",
+]
 
 CACHE_VARIABLE, SIZE_VARIABLE = "UNBOXED_CACHE", "UNBOXED_CACHE_GB"
 _OFF = ("off", "0", "no", "none")
 _GIGABYTES, _MOST_GIGABYTES = 4.0, 1e9
 _PARTS = ("regions", "stores")  # the latter of `remote_store`
 _CLEARED = ".cleared-"
+_ID, _IMAGE = re.compile(r"[0-9a-f]{16}"), re.compile(r"[0-9a-f]{64}(-\d+x\d+)?\.safetensors")
+_CLEARED_ID = re.compile(rf"{_ID.pattern}{re.escape(_CLEARED)}\d+")
 _KEPT = 0.9  # of the size limit, after old files were removed
 _LEFT_OVER = 3600  # seconds after which a temporary file is that of a killed process
 
@@ -68,6 +79,11 @@ def image_key(image: Path | bytes, original_size: tuple[int, int] | None) -> str
     """
     content = image if isinstance(image, bytes) else read_image(image)
     return hashlib.sha256(content).hexdigest() + (":{}x{}".format(*original_size) if original_size else "")
+
+
+def cached_folders(part: Path) -> list[Path]:
+    """The folders in `regions` or `stores` that a cache has written, in order; others may lie beside them."""
+    return [path for path in sorted(part.glob("*")) if _ID.fullmatch(path.name) and (path / "about.json").is_file()]
 
 
 class CachedSettings(NamedTuple):
@@ -135,11 +151,11 @@ class RegionCache:
         tensors, metadata = to_tensors(regions)
         try:
             with self._writing:
-                if self._size is None:
+                if self._size is None or not (self.path / "about.json").exists():  # another process has cleared it
                     self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                     self.path.parent.mkdir(exist_ok=True, mode=0o700)
                     write_json(self.path / "about.json", {"unboxed": __version__, "models": self._models})
-                    self._size = sum(size for *_, size in _files(self.path.parent))
+                    self._size = sum(size for *_, size in _all_files(self.path.parent))
                 write_tensor_file(path, tensors, {"key": key, **metadata})
                 self._size += path.stat().st_size
                 if self._size > (limit := _limit()):
@@ -154,7 +170,7 @@ class RegionCache:
     def contents(folder: Path) -> list[CachedSettings]:
         """What a cache holds, by the kind of regions."""
         found = []
-        for path in sorted((folder / "regions").glob("*")):
+        for path in cached_folders(folder / "regions"):
             try:
                 models = str(json.loads((path / "about.json").read_text("utf-8"))["models"])
             except (OSError, ValueError, OverflowError, LookupError, TypeError, RecursionError):
@@ -170,13 +186,15 @@ class RegionCache:
         Raises:
             OSError: a file cannot be removed.
         """
-        for part in _PARTS:
-            if (kept := folder / part).exists():
-                kept.rename(folder / f"{part}{_CLEARED}{os.getpid()}")  # in which no other process writes
-        for cleared in folder.glob(f"*{_CLEARED}*"):
-            while cleared.exists():
-                with suppress(FileNotFoundError):  # another process has just made room in it
-                    shutil.rmtree(cleared)
+        for part in (folder / name for name in _PARTS):
+            for kept in cached_folders(part):
+                kept.rename(f"{kept}{_CLEARED}{os.getpid()}")  # in which no other process writes
+            for cleared in [path for path in part.glob("*") if _CLEARED_ID.fullmatch(path.name)]:
+                while cleared.exists():
+                    with suppress(FileNotFoundError):  # another process has just made room in it
+                        shutil.rmtree(cleared)
+            with suppress(OSError):  # there is none, or something else in it
+                part.rmdir()
 
 
 def _read(path: Path, key: str) -> Regions:
@@ -191,8 +209,10 @@ def _read(path: Path, key: str) -> Regions:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, float, int]]:
-    """The cached files of a folder: path, time of the last use, bytes. Left-overs of killed processes are removed."""
-    for path in folder.rglob("*.safetensors"):
+    """The cached images of one kind: path, time of the last use, bytes. Left-overs of killed processes are removed."""
+    for path in folder.glob("*/*.safetensors"):
+        if not _IMAGE.fullmatch(final_name(path).name):
+            continue
         try:
             found = path.stat()
         except OSError:  # removed by another process
@@ -204,9 +224,15 @@ def _files(folder: Path) -> Iterator[tuple[Path, float, int]]:
         yield path, found.st_mtime, found.st_size
 
 
+def _all_files(folder: Path) -> Iterator[tuple[Path, float, int]]:
+    """The cached images of all kinds."""
+    for kind in cached_folders(folder):
+        yield from _files(kind)
+
+
 def _trim(folder: Path, limit: int) -> int:
     """Remove the files that were not used for the longest time, until the others fit; returns their size."""
-    files = sorted(_files(folder), key=lambda file: file[1])
+    files = sorted(_all_files(folder), key=lambda file: file[1])
     size = sum(bytes_ for *_, bytes_ in files)
     for path, _, bytes_ in files:
         if size <= limit:

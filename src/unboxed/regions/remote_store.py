@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unboxed.errors import StoreError, UnboxedError
-from unboxed.regions.cache import cache_folder
+from unboxed.regions.cache import cache_folder, cached_folders
 from unboxed.runtime.atomic import atomic_path, write_json
 from unboxed.runtime.file_systems import file_system, not_read
 
@@ -134,7 +134,7 @@ class RemoteStore:
 def store_copies(cache: Path) -> list[StoreCopy]:
     """The copies of stores that a cache holds."""
     found = []
-    for folder in sorted(_copies(cache).glob("*")):
+    for folder in cached_folders(_copies(cache)):
         try:
             url = str(json.loads((folder / "about.json").read_text("utf-8"))["url"])
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
