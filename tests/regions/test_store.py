@@ -26,6 +26,7 @@ SETTINGS = RegionSettings(grid=2, texture=False)
 
 
 def _written(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
@@ -177,6 +178,20 @@ def test_a_file_in_the_place_of_a_store_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="exists and is not a region store"):
         RegionStore.create_or_resume(file, SETTINGS)
     assert file.read_bytes() == b"notes"
+
+
+def test_a_folder_in_the_place_of_a_store_keeps_hidden_files_of_all_kinds(tmp_path: Path) -> None:
+    names = (".notes.17-0.partial.txt", "shards/.a.17-0.partial.txt", "thesis.tex")
+    files = [_written(tmp_path / "home" / name, b"mine") for name in names]
+    with pytest.raises(StoreError, match="exists and is not a region store"):
+        RegionStore.create_or_resume(tmp_path / "home", SETTINGS)
+    assert [file for file in files if file.is_file()] == files
+
+
+def test_a_store_whose_start_was_killed_is_started_again(tmp_path: Path) -> None:
+    left = [_written(tmp_path / name, b"half") for name in (".store.17-0.partial.json", "models/.a.17-0.partial.onnx")]
+    with RegionStore.create_or_resume(tmp_path, SETTINGS):
+        assert not any(file.exists() for file in left)
 
 
 def test_a_store_of_a_newer_version_or_with_a_broken_header(tmp_path: Path, examples: list[Example]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,8 @@ import pytest
 from filelock import FileLock
 
 from unboxed.errors import BusyError, UnboxedError
-from unboxed.runtime.locks import file_lock, folder_lock, new_file_lock, write_locked
+from unboxed.runtime.atomic import atomic_folder
+from unboxed.runtime.locks import file_lock, folder_lock, new_file_lock, remove_left_overs, write_locked
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -159,39 +161,71 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         pass
 
 
+_KILLED = json.dumps({"pid": 1234, "host": "here", "since": "2026-01-01 00:00:00", "command": "unboxed fit"})
 _LEFT = [
     ".config.1234-0.partial.json",
-    ".tmpAbC12f",
-    ".checkpoint.safetensors.999999",
-    ".negatives.17-3.safetensors",
+    ".cells.lock",
     "shards/.000001.4-0.partial.safetensors",
-    "0123456789ab/shards/.000001.4-0.partial.safetensors",
-    "cells/.a.lock",
-    "run/.lock",
-    "run/.a.1-1.partial.json",
+    "shards/run/.lock",
+    "shards/run/.a.1-1.partial.json",
 ]
 _KEPT = [
     ".notes",
     ".notes.2024",
     ".gitignore",
     "model.safetensors",
+    ".merged.17-0.old",  # all that is left of `merged`, which `file_lock` restores
     "shards/000001.safetensors",
-    "other/.lock",
-    "other/.a.1-1.partial.json",  # its lock belongs to another process
-    "a/b/c/d/.a.1-1.partial.json",  # too deep to be written by this package
+    "shards/other/.lock",
+    "shards/other/.a.1-1.partial.json",  # its lock belongs to another process
+    "shards/b/c/d/.a.1-1.partial.json",  # too deep to be written by this package
+    "elsewhere/.a.1-1.partial.json",
+]
+_OF_OTHER_PROGRAMS = [
+    ".tmpAbC123/thesis.tex",
+    ".settings.json.1",
+    ".notes.txt.2",
+    ".poetry.lock",
+    "shards/.venv/.lock",
+    "shards/.data.json.7",
 ]
 
 
+def _write(folder: Path, names: list[str]) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(_KILLED if name in _LEFT + _KEPT else "")
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_left_overs_are_removed_from_a_folder_and_nothing_else(tmp_path: Path) -> None:
-    for name in _LEFT + _KEPT:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
+    _write(tmp_path, _LEFT + _KEPT + _OF_OTHER_PROGRAMS)
     (tmp_path / ".models.3-1.partial").mkdir()
     (tmp_path / ".models.3-1.partial" / "a.onnx").touch()
-    with FileLock(tmp_path / "other" / ".lock"), folder_lock(tmp_path):
-        left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-        assert left == {*_KEPT, ".lock"}
+    with FileLock(tmp_path / "shards" / "other" / ".lock"), folder_lock(tmp_path):
+        assert {*_LEFT, *_KEPT, *_OF_OTHER_PROGRAMS} <= _files(tmp_path)  # until the caller has recognized the folder
+        remove_left_overs(tmp_path, ["shards", "missing"])
+        assert _files(tmp_path) == {*_KEPT, *_OF_OTHER_PROGRAMS, ".lock"}
     assert not (tmp_path / ".lock").exists() and not (tmp_path / ".models.3-1.partial").exists()
+
+
+def test_what_a_process_writes_now_in_the_folder_of_another_one_is_no_left_over(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "merged"), atomic_folder(tmp_path / "merged") as partial:
+        (partial / "complete").touch()
+        with folder_lock(tmp_path):
+            remove_left_overs(tmp_path)
+    assert (tmp_path / "merged" / "complete").is_file()
+
+
+@pytest.mark.parametrize("name", [".lock", ".run.lock"])
+def test_the_file_of_another_program_under_the_name_of_a_lock_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("of another program")
+    with folder_lock(tmp_path) if name == ".lock" else file_lock(tmp_path / "run"):
+        remove_left_overs(tmp_path)
+    assert (tmp_path / name).read_text() == "of another program"
 
 
 def test_left_overs_of_a_file_are_removed_and_those_of_others_stay(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from unboxed.convert.vocabulary import read_words
 from unboxed.errors import ModelError, errors_of
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
+from unboxed.inference.run_folder import RUN_FOLDERS
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.locks import folder_lock
+from unboxed.runtime.locks import folder_lock, remove_left_overs
 from unboxed.text.tokens import Vocabulary
 from unboxed.training.resuming import require_free
 
@@ -54,6 +55,7 @@ def convert(checkpoint: Path, settings: ConvertSettings) -> Grounder:
     grounder = Grounder(config, model, vocabulary)
     with folder_lock(settings.out, wait=True):
         require_free(settings.out, resume=False, fix="choose another --out")
+        remove_left_overs(settings.out, RUN_FOLDERS)
         grounder.save(settings.out)
     return grounder
 

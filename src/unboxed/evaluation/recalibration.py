@@ -24,7 +24,8 @@ from unboxed.inference.calibration import PresenceCalibration
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.ranks import area_under_curve
 from unboxed.inference.run_config import RunConfig
-from unboxed.runtime.locks import folder_lock
+from unboxed.inference.run_folder import RUN_FOLDERS
+from unboxed.runtime.locks import folder_lock, remove_left_overs
 from unboxed.runtime.progress import Show, counted
 from unboxed.training.calibration import SwappedPhrases, calibrated, swapped_phrases
 from unboxed.types import Example
@@ -114,6 +115,7 @@ def recalibrate(run: Path, data: Path, split: str | None = None, *, show: Show =
     for line in (*dataset.notes, *skipped_lines(chosen.left_out)):
         show(line)
     with folder_lock(run, wait=True, show=show):
+        remove_left_overs(run, RUN_FOLDERS)
         embedded = embedded_split(run, chosen, options, show)
         new, result = recalibrated(embedded, chosen.examples, show)
         if result.kept:

@@ -26,7 +26,7 @@ from unboxed.experiments.plan import Plan, add_cells, add_chosen, own_cells, pla
 from unboxed.experiments.results import HEADLINE, Comparison
 from unboxed.experiments.workers import run_cells
 from unboxed.runtime.atomic import require_output
-from unboxed.runtime.locks import folder_lock, waiting
+from unboxed.runtime.locks import folder_lock, remove_left_overs, waiting
 from unboxed.runtime.progress import Show, counted
 
 __all__ = ["compare"]
@@ -53,6 +53,8 @@ def compare(
     """
     _check(settings)
     with waiting(settings.wait), folder_lock(settings.out, show=show):
+        if (settings.out / "cells").is_dir():  # otherwise it is new, or another folder
+            remove_left_overs(settings.out, ("cells", "runs", "regions", "negatives"))
         return _compare(settings, show, is_drawn)
 
 

@@ -18,7 +18,10 @@ from unboxed.text.tokens import Vocabulary
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
 
-__all__ = ["RunParts", "read_run", "write_run"]
+__all__ = ["RUN_FOLDERS", "RunParts", "read_run", "write_run"]
+
+RUN_FOLDERS = ("regions", "prior", "text", "store")
+"""The subfolders that a run may have."""
 
 
 class RunParts(NamedTuple):

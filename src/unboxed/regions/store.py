@@ -26,7 +26,8 @@ from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, wri
 from unboxed.regions.store_header import StoreHeader
 from unboxed.regions.store_index import StoreIndex, index_file, shard_sizes
 from unboxed.regions.validity import first_fault
-from unboxed.runtime.locks import folder_lock
+from unboxed.runtime.atomic import is_temporary
+from unboxed.runtime.locks import folder_lock, remove_left_overs
 from unboxed.runtime.urls import url_of
 from unboxed.types import Array, Regions
 
@@ -34,7 +35,7 @@ __all__ = ["RegionArrays", "RegionStore"]
 
 _IMAGES_PER_SHARD = 128
 _MOST_SOURCES = 256
-_UNFINISHED = ("models", "shards", ".lock")  # what a store consists of before it has a header
+_FOLDERS = ("models", "shards")
 
 
 class RegionStore:
@@ -121,6 +122,7 @@ class RegionStore:
         except BaseException:
             lock.close()
             raise
+        remove_left_overs(path, _FOLDERS)
         store._lock = lock
         return store
 
@@ -141,7 +143,7 @@ class RegionStore:
                     "folder."
                 )
             return store
-        if path.exists() and (not path.is_dir() or any(p.name not in _UNFINISHED for p in path.iterdir())):
+        if path.exists() and (not path.is_dir() or not all(map(_is_unfinished, path.iterdir()))):
             raise StoreError(f"{path} exists and is not a region store; choose a new folder.")
         (path / "shards").mkdir(parents=True, exist_ok=True)
         header = StoreHeader(settings.copied_to(path / "models"), int8=bool(int8))
@@ -335,6 +337,11 @@ class RegionStore:
                 f"{self.feature_width} and {len(self.class_names)}; it belongs elsewhere. Delete this file."
             )
         return shard
+
+
+def _is_unfinished(entry: Path) -> bool:
+    """Whether it may be in the folder of a store that has no header yet."""
+    return entry.name in (*_FOLDERS, ".lock") or is_temporary(entry.name)
 
 
 def _remove_damaged(folder: Path) -> tuple[str, ...]:

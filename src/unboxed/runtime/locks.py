@@ -2,7 +2,8 @@
 
 The lock is the file `.lock` in a folder, or `.NAME.lock` beside a file, held with `filelock`: the system releases it
 when the process ends, also when it is killed. The file names the process that holds the lock, and is removed when it is
-released. The process that gets a lock removes what killed ones left: temporary files of `unboxed.runtime.atomic`.
+released. What killed processes left, temporary files of `unboxed.runtime.atomic` and locks, is removed by the process
+that gets the lock of the file, or that of the folder once it has recognized the folder (`remove_left_overs`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,25 +23,20 @@ from typing import TYPE_CHECKING
 
 from unboxed.errors import BusyError, UnboxedError
 from unboxed.runtime import progress
-from unboxed.runtime.atomic import is_temporary, require_name, restore_folder, write_text
+from unboxed.runtime.atomic import final_name, is_temporary, require_name, restore_folder, write_text
 from unboxed.runtime.progress import Show
 from unboxed.runtime.urls import refuse_url
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-__all__ = ["file_lock", "folder_lock", "new_file_lock", "waiting", "write_locked"]
+__all__ = ["file_lock", "folder_lock", "new_file_lock", "remove_left_overs", "waiting", "write_locked"]
 
 _waiting: ContextVar[bool] = ContextVar("waiting", default=False)
 
 _LOCK = ".lock"
 _ATTEMPTS = 10  # to take a lock whose folder is removed meanwhile
-_DEPTH = 3  # of subfolders that are searched for left-overs
-_KNOWN = "(json|jsonl|safetensors|npz|toml|txt|onnx)"
-# Temporary files of earlier versions and of the writer of safetensors.
-_OLD_TEMPORARY = re.compile(
-    rf"\.tmp[A-Za-z0-9]{{6}}|\.[^/]+\.{_KNOWN}\.\d+|\.[^/]+\.\d+-\d+\.{_KNOWN}|\.[0-9a-f]{{12}}\.\d+(-\d+)?"
-)
+_DEPTH = 2  # of folders in a subfolder that are searched for left-overs
 
 
 @contextmanager
@@ -55,7 +51,7 @@ def waiting(wait: bool = True) -> Iterator[None]:
 
 @contextmanager
 def folder_lock(folder: Path, *, wait: bool = False, show: Show | None = None) -> Iterator[None]:
-    """Hold the lock of a folder that is written in place, within the block.
+    """Hold the lock of a folder that is written in place, within the block; nothing in it is removed.
 
     Args:
         folder: created if needed, and removed again if it is still empty at the end.
@@ -73,12 +69,26 @@ def folder_lock(folder: Path, *, wait: bool = False, show: Show | None = None) -
         raise UnboxedError(f"{folder} is a file; name a folder.")
     with _held(folder / _LOCK, folder, wait, show):
         mine = _identity(folder / _LOCK)
-        _clean(folder)
         yield
         if _identity(folder / _LOCK) != mine:
             raise UnboxedError(
                 f"{folder} was removed while it was written; remove what is left, and repeat the command."
             )
+
+
+def remove_left_overs(folder: Path, subfolders: Iterable[str] = ()) -> None:
+    """Remove the temporary files and locks that killed processes left in a folder, except where others write now.
+
+    The caller holds the lock of the folder, and has recognized it as one of its own kind.
+
+    Args:
+        folder: it may be missing.
+        subfolders: the names of those that are searched as well, with the folders in them, unless they are hidden.
+    """
+    if folder.is_dir():
+        _clean(folder, list(folder.iterdir()), 0)
+    for name in subfolders:
+        _clean_subfolder(folder / name, _DEPTH)
 
 
 @contextmanager
@@ -147,7 +157,7 @@ def _held(file: Path, target: Path, wait: bool, show: Show | None) -> Iterator[N
         (show or progress.show)(f"{holder}; waiting for it to end.")
         _acquire(lock, timeout=-1)
     # A file system without locks gets a file whose existence is the lock, and which has a content of its own.
-    native = not isinstance(lock, SoftFileLock)
+    native = not isinstance(lock, SoftFileLock) and _may_be_ours(file)
     try:
         if native:
             with suppress(OSError):  # a full disk, or Windows, which lets nobody write to a locked file
@@ -194,38 +204,86 @@ def _this_process() -> dict[str, str | int]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command}
 
 
-def _holder(file: Path) -> str:
-    """The process that holds a lock, in words."""
+def _named_in(file: Path) -> str | None:
+    """The process that the file of a lock names, in words; None where it is not one of this module."""
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         return f"process {about['pid']} on {about['host']} ({about['command']}, since {about['since']})"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "another process"
+        return None
 
 
-def _clean(folder: Path, depth: int = _DEPTH) -> None:
-    """Remove temporary files and locks of killed processes; a subfolder whose lock is held belongs to another one."""
-    for entry in list(folder.iterdir()):
-        if is_temporary(entry.name) or _OLD_TEMPORARY.fullmatch(entry.name):
-            _remove(entry)
+def _holder(file: Path) -> str:
+    """The process that holds a lock, in words."""
+    return _named_in(file) or "another process"
+
+
+def _may_be_ours(file: Path) -> bool:
+    """Whether the file of a lock is new, or one of this module; other programs keep theirs under such names as well."""
+    try:
+        return file.stat().st_size == 0 or _named_in(file) is not None
+    except OSError:
+        return True
+
+
+def _clean(folder: Path, entries: Sequence[Path], depth: int) -> None:
+    """Remove those entries of a folder that killed processes left; `depth` levels of subfolders are searched as well.
+
+    A process holds a lock while it writes an entry. An entry that was listed before its lock was free is left over.
+    """
+    for entry in entries:
+        if is_temporary(entry.name):
+            target = final_name(entry)
+            if target == folder:  # whose lock the caller holds
+                _remove(entry)
+            else:
+                _remove_unlocked(entry, target)
         elif entry.name.startswith(".") and entry.name.endswith(_LOCK) and entry.name != _LOCK:
-            _remove_lock(entry)
-        elif depth and entry.is_dir() and not entry.is_symlink() and _remove_lock(entry / _LOCK):
-            _clean(entry, depth - 1)
+            if _named_in(entry) is not None:
+                with _free(entry):
+                    pass
+        elif depth and not entry.name.startswith("."):
+            _clean_subfolder(entry, depth - 1)
 
 
-def _remove_lock(file: Path) -> bool:
-    """Remove the file of a lock unless a process holds it; False: one does."""
+def _remove_unlocked(entry: Path, target: Path) -> None:
+    """Remove the temporary entry of a file or folder, unless a process holds its lock."""
+    with _free(target.with_name(f".{target.name}{_LOCK}")) as free:
+        if free and (target.exists() or ".old" not in entry.name):  # else `restore_folder` gives it its name back
+            _remove(entry)
+
+
+def _clean_subfolder(folder: Path, depth: int) -> None:
+    """Clean a subfolder, unless it is a link, or a process holds its lock."""
+    if folder.is_dir() and not folder.is_symlink():
+        entries = list(folder.iterdir())
+        with _free(folder / _LOCK) as free:
+            if free:
+                _clean(folder, entries, depth)
+
+
+@contextmanager
+def _free(file: Path) -> Iterator[bool]:
+    """Whether no process holds a lock; where a killed one left its file, it is held within the block, then removed."""
     from filelock import FileLock, Timeout
 
     if not file.exists():
-        return True
+        yield True
+        return
+    lock = FileLock(file)
     try:
-        with FileLock(file, timeout=0):
-            file.unlink(missing_ok=True)
+        lock.acquire(timeout=0)
     except (OSError, Timeout):
-        return False
-    return True
+        yield False
+        return
+    ours = _may_be_ours(file)
+    try:
+        yield True
+    finally:
+        if ours:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+        lock.release()
 
 
 def _remove(entry: Path) -> None:

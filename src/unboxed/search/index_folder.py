@@ -20,8 +20,9 @@ from typing import Any
 
 from unboxed.errors import SearchError, plain_reason
 from unboxed.inference.grounder import Grounder
-from unboxed.runtime.atomic import atomic_folder, write_json
+from unboxed.runtime.atomic import atomic_folder, is_temporary, write_json
 from unboxed.runtime.digests import check_digest, record_digest, verified
+from unboxed.runtime.locks import remove_left_overs
 from unboxed.search.candidates import anchor_captions
 
 __all__ = ["IndexFolder", "run_fingerprint"]
@@ -103,7 +104,7 @@ class IndexFolder:
 
     @staticmethod
     def begin(out: Path, run: Path, grounder: Grounder, *, again: bool = False) -> IndexFolder:
-        """The part of a run in the index `out`; it is created if there is none.
+        """The part of a run in the index `out`; it is created if there is none. The caller holds the lock of `out`.
 
         Args:
             out: the folder of the index.
@@ -121,10 +122,9 @@ class IndexFolder:
                 f"{out} was encoded by another run than {run}, or by this one before it was trained further. "
                 "Add --again to encode all its images with this run, or name another --out."
             )
-        if in_use is None and out.exists():
-            other = not out.is_dir() or any(not _UNFINISHED.fullmatch(entry.name) for entry in out.iterdir())
-            if other:
-                raise SearchError(f"{out} exists and is no index; name a new folder.")
+        if in_use is None and out.exists() and not (out.is_dir() and all(map(_is_unfinished, out.iterdir()))):
+            raise SearchError(f"{out} exists and is no index; name a new folder.")
+        remove_left_overs(out, [entry.name for entry in out.glob("*") if _NAME.fullmatch(entry.name)])
         part = IndexFolder(out, name)
         if not part._anchors.is_file():
             with atomic_folder(part.path) as partial:
@@ -147,6 +147,11 @@ class IndexFolder:
         for entry in self.out.iterdir():
             if entry.is_dir() and entry.name != self.name and _UNFINISHED.fullmatch(entry.name):
                 shutil.rmtree(entry)
+
+
+def _is_unfinished(entry: Path) -> bool:
+    """Whether it may be in the folder of an index that no run has finished yet."""
+    return _UNFINISHED.fullmatch(entry.name) is not None or is_temporary(entry.name)
 
 
 def _saved_options(run: Path) -> dict[str, Any]:

@@ -77,6 +77,8 @@ class PretrainedEncoder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the encoder and its tokenizer to `folder`, from where `load` reads them."""
+        for left in folder.glob(".tmp??????"):  # by a writer of safetensors that was killed
+            left.unlink()
         self.model.config._name_or_path = ""  # which transformers 4 writes: a folder of this disk
         self.model.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
