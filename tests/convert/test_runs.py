@@ -311,6 +311,13 @@ def test_what_belongs_to_a_checkpoint_is_asked_for(tmp_path: Path, vocab: Path, 
     torch.save({"state_dict": {"ku.K_layer.0.weight": torch.zeros(2, 2)}}, tmp_path / "criterion")
     with pytest.raises(ModelError, match=r"not have the layout of info-ground: it lacks fo.f_layer.0.bias"):
         convert(tmp_path / "criterion", ConvertSettings(out))
+    out.mkdir()
+    (out / "README.md").write_text("mine")
+    with pytest.raises(
+        RunError, match=r"is no run and holds README\.md, which would be replaced; choose another folder"
+    ):
+        convert(checkpoint, ConvertSettings(out, vocab=vocab))
+    (out / "README.md").unlink()
     convert(checkpoint, ConvertSettings(out, vocab=vocab))
     with pytest.raises(RunError, match=r"already holds a run; choose another --out\."):
         convert(checkpoint, ConvertSettings(out, vocab=vocab))

@@ -41,7 +41,7 @@ def convert(checkpoint: Path, settings: ConvertSettings) -> Grounder:
     Raises:
         ModelError: a checkpoint or a vocabulary of another layout, or a damaged one; the message names the tensors that
             are missing, left over or of another shape.
-        RunError: the folder holds a run.
+        RunError: the folder holds a run, or other files that the run would replace.
         StoreError: the store cannot be used.
     """
     require_free(settings.out, resume=False, fix="choose another --out")

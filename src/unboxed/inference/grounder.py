@@ -84,7 +84,11 @@ class Grounder:
             return cls(*parts)
 
     def save(self, run: str | Path) -> None:
-        """Write the model, all files that it needs, and a model card (README.md) to the folder `run`."""
+        """Write the model, all files that it needs, and a model card (README.md) to the folder `run`.
+
+        Raises:
+            RunError: the folder is no run, and holds files in the place of these.
+        """
         write_run(Path(run), self.parts)
 
     @classmethod

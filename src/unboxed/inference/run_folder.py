@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,10 +19,24 @@ from unboxed.text.tokens import Vocabulary
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
 
-__all__ = ["RUN_FOLDERS", "RunParts", "read_run", "write_run"]
+__all__ = ["RUN_FILES", "RUN_FOLDERS", "RunParts", "read_run", "require_replaceable", "write_run"]
 
 RUN_FOLDERS = ("regions", "prior", "text", "store")
 """The subfolders that a run may have."""
+
+RUN_FILES = (
+    "vocab.json",
+    "prior",
+    "text",
+    "digests.json",
+    "negatives.safetensors",
+    "model.safetensors",
+    "checkpoint.safetensors",
+    "log.jsonl",
+)
+"""What training writes to the folder of a run, beside the config, and replaces there."""
+
+_CARD = "README.md"
 
 
 class RunParts(NamedTuple):
@@ -78,7 +93,12 @@ def read_run(run: Path) -> RunParts:
 
 
 def write_run(run: Path, parts: RunParts) -> None:
-    """Write the parts of a run, all files that its regions need, and a model card (README.md) to the folder `run`."""
+    """Write the parts of a run, all files that its regions need, and a model card (README.md) to the folder `run`.
+
+    Raises:
+        RunError: the folder is no run, and holds files in the place of these.
+    """
+    require_replaceable(run, (*RUN_FILES, _CARD))
     run.mkdir(parents=True, exist_ok=True)
     replace(parts.config, regions=parts.config.regions.copied_to(run / "regions")).save(run)
     parts.vocabulary.save(run / "vocab.json")
@@ -87,4 +107,19 @@ def write_run(run: Path, parts: RunParts) -> None:
     if parts.prior is not None:
         parts.prior.save(run / "prior")
     save_weights(run / "model.safetensors", parts.model)
-    write_text(run / "README.md", model_card(parts.config))
+    write_text(run / _CARD, model_card(parts.config))
+
+
+def require_replaceable(run: Path, written: Sequence[str]) -> None:
+    """Raise an error before files are replaced that belong to no run.
+
+    Args:
+        run: the folder; it may be missing.
+        written: the names of what will be written, beside the config.
+
+    Raises:
+        RunError: the folder has no config of a run, and has some of these.
+    """
+    others = [name for name in written if (run / name).exists()]
+    if others and not (run / "config.json").exists():
+        raise RunError(f"{run} is no run and holds {others[0]}, which would be replaced; choose another folder.")

@@ -133,7 +133,8 @@ class IndexFolder:
                 write_json(partial / part._anchors.name, list(anchor_captions(grounder.vocabulary)))
                 record_digest(partial, partial / part._anchors.name)
         elif any(reason is not None for _, reason in verified(part.run)):
-            grounder.save(part.run)  # the copy is damaged
+            with atomic_folder(part.run) as partial:  # the copy is damaged
+                grounder.save(partial)
         return part
 
     @property

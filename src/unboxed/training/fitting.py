@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +50,7 @@ from unboxed.training.resuming import (
     previous_run,
     require_free,
     require_same_supervision,
+    starting,
     two_stores,
 )
 from unboxed.training.split_loader import SplitLoader
@@ -242,7 +244,8 @@ def _trained(prepared: _Prepared, settings: FitSettings, ranks: Ranks, show: Sho
         require_trainable(model, loaders[1], settings.chunk)
     grounder = Grounder(config, model, data.vocabulary, prior)
     # Here the first files of the run are written; what does not go together was refused before.
-    with ranks.in_turn():  # the others find the files of the start
+    first_files = starting(run) if ranks.is_first else nullcontext()
+    with ranks.in_turn(), first_files:  # the others find the files of the start
         _find_negatives(config.options, settings, loaders[0], show)
         if ranks.is_first:
             remove_left_overs(run, RUN_FOLDERS)

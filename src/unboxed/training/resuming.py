@@ -1,12 +1,15 @@
-"""Continues a run: which one may be continued, and more epochs for one that has finished."""
+"""Starts or continues a run: which folder may be written, and more epochs for one that has finished."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unboxed.errors import RegionsError, RunError
 from unboxed.inference.run_config import RunConfig
+from unboxed.inference.run_folder import RUN_FILES, require_replaceable
 from unboxed.inference.weights import load_weights
 from unboxed.recipes import RecipeConfig
 from unboxed.recipes.presets import flat_options
@@ -25,8 +28,11 @@ __all__ = [
     "previous_run",
     "require_free",
     "require_same_supervision",
+    "starting",
     "two_stores",
 ]
+
+_START = ".start"  # marks a folder as that of a run which has first files, but no config yet
 
 
 def continue_finished(previous: RunConfig, model: MatchingModel, training: SplitLoader, settings: FitSettings) -> None:
@@ -53,17 +59,36 @@ def continue_finished(previous: RunConfig, model: MatchingModel, training: Split
 
 
 def require_free(run: Path, resume: bool, fix: str = "continue it with --resume, or choose another --out") -> None:
-    """Raise an error, which names the fix, before another run is overwritten, unless it is to be resumed.
+    """Raise an error before another run is overwritten, unless it is to be resumed, or files that belong to no run.
+
+    Args:
+        run: the folder.
+        resume: whether a run there is to be resumed.
+        fix: what the error about a run names as the fix.
 
     Raises:
-        RunError: the folder holds a run, or the path is a file.
+        RunError: the folder holds a run, or files in the place of those of a run, or the path is a file.
         OSError: the folder cannot be written.
     """
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file; --out names the folder of the run.")
     if (run / "config.json").exists() and not resume:
         raise RunError(f"{run} already holds a run; {fix}.")
+    if not (run / _START).exists():
+        require_replaceable(run, RUN_FILES)
     require_writable(run)
+
+
+@contextmanager
+def starting(run: Path) -> Iterator[None]:
+    """A block that writes the first files of a run and then its config; if it is interrupted, it may be repeated."""
+    if not (run / "config.json").exists():
+        (run / _START).touch()
+    try:
+        yield
+    finally:
+        if (run / "config.json").exists() or not any((run / name).exists() for name in RUN_FILES):
+            (run / _START).unlink(missing_ok=True)
 
 
 def needs_more_epochs(previous: RunConfig, options: RecipeConfig) -> bool:
