@@ -123,7 +123,7 @@ def splits_of_paths(names: list[str]) -> list[str | None]:
 
 def _is_of(stamp: Path, source: list[list[Any]]) -> bool:
     """Whether the files of `source` are those that were unpacked."""
-    return _stamped(stamp) == source
+    return bool(_stamped(stamp) == source)
 
 
 def _stamped(stamp: Path) -> Any:
