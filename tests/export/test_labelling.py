@@ -208,7 +208,7 @@ def test_an_older_yolo_folder_is_replaced_unless_it_holds_what_is_read(
     (out / "labels.cache").touch()  # of a trainer
     label_dataset(tmp_path / "images", tiny_run, out, options)
     assert not (out / "labels.cache").exists()
-    with pytest.raises(UnboxedError, match=r"out is read by this command, which would replace it"):
+    with pytest.raises(UnboxedError, match=r"is read by this command, which would replace .*out; choose"):
         label_dataset(out / "images", tiny_run, out, options)
     (out / "captions.csv").write_text("image,caption\n")
     with pytest.raises(ExportError, match=r"captions\.csv is not part of it"):

@@ -27,7 +27,7 @@ from unboxed.inference.calibration_notes import refusal_note, unknown_images_not
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
-from unboxed.runtime.atomic import require_name, require_other, require_writable
+from unboxed.runtime.atomic import require_name, require_other, require_outside, require_writable
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.parts import Part, PartRecord
 from unboxed.runtime.progress import Show, counted
@@ -277,8 +277,10 @@ def _check_place(out: Path, form: LabelFormat) -> None:
 
 def _require_unread(written: Sequence[Path], source: LabelSource, rule: SelectionOptions) -> None:
     """Raise an error before a table, an image or the file of classes is replaced, also one that `label` has written."""
-    for file in written:
-        require_other(file, *source.files, *([] if rule.classes is None else [rule.classes]))
+    read = (*source.files, *([] if rule.classes is None else [rule.classes]))
+    for path in written:
+        require_other(path, *read)
+        require_outside(path, *read)
 
 
 def _summary(labelled: Labelled, out: Path, shown: str | None) -> Iterator[str]:

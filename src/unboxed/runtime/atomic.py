@@ -33,6 +33,7 @@ __all__ = [
     "require_name",
     "require_other",
     "require_output",
+    "require_outside",
     "require_writable",
     "restore_folder",
     "write_json",
@@ -180,14 +181,28 @@ def require_other(path: Path | None, *read: Path) -> None:
     """Raise an error before what a command reads is replaced by what it writes.
 
     Args:
-        path: what is to be written, a file or a folder; None: nothing.
+        path: what is to be written; None: nothing.
         read: files and folders, some of which may be missing.
 
     Raises:
-        UnboxedError: the path is one of them, perhaps under another name, or a folder that contains one.
+        UnboxedError: the path is one of them, perhaps under another name.
     """
-    if path is not None and path.exists() and any(_is_same(path, other) or _holds(path, other) for other in read):
+    if path is not None and path.exists() and any(_is_same(path, other) for other in read):
         raise UnboxedError(f"{path} is read by this command, which would replace it; choose another name.")
+
+
+def require_outside(folder: Path, *read: Path) -> None:
+    """Raise an error before a folder is replaced as a whole that contains what a command reads.
+
+    Args:
+        folder: what is to be replaced; a file contains nothing.
+        read: files and folders, some of which may be missing.
+
+    Raises:
+        UnboxedError: one of them lies in the folder; a link in it to something elsewhere does not.
+    """
+    if found := next((other for other in read if _holds(folder, other)), None):
+        raise UnboxedError(f"{found} is read by this command, which would replace {folder}; choose another name.")
 
 
 def _is_same(path: Path, other: Path) -> bool:
