@@ -165,7 +165,10 @@ _KILLED = json.dumps({"pid": 1234, "host": "here", "since": "2026-01-01 00:00:00
 _LEFT = [
     ".config.1234-0.partial.json",
     ".cells.lock",
+    ".checkpoint.safetensors.999999",  # of an earlier version
+    ".tmpAbC456",  # of the writer of safetensors
     "shards/.000001.4-0.partial.safetensors",
+    "shards/.000002.4-0.safetensors",
     "shards/run/.lock",
     "shards/run/.a.1-1.partial.json",
 ]

@@ -37,6 +37,8 @@ _waiting: ContextVar[bool] = ContextVar("waiting", default=False)
 _LOCK = ".lock"
 _ATTEMPTS = 10  # to take a lock whose folder is removed meanwhile
 _DEPTH = 2  # of folders in a subfolder that are searched for left-overs
+# Files of the writer of safetensors, and temporary files of arrays by earlier versions.
+_OF_ARRAYS = re.compile(r"\.tmp[A-Za-z0-9]{6}|\.[^/]+\.(safetensors|npz)\.\d+|\.[^/]+\.\d+-\d+\.(safetensors|npz)")
 
 
 @contextmanager
@@ -238,6 +240,8 @@ def _clean(folder: Path, entries: Sequence[Path], depth: int) -> None:
                 _remove(entry)
             else:
                 _remove_unlocked(entry, target)
+        elif _OF_ARRAYS.fullmatch(entry.name) and entry.is_file():
+            _remove(entry)
         elif entry.name.startswith(".") and entry.name.endswith(_LOCK) and entry.name != _LOCK:
             if _named_in(entry) is not None:
                 with _free(entry):
