@@ -157,6 +157,22 @@ def test_a_logger_that_is_not_installed_is_named_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+def test_what_a_killed_process_left_is_removed_also_where_other_options_are_refused(
+    tiny_dataset: Path, store: Path, tmp_path: Path
+) -> None:
+    options = InfoGround(negatives="none", joint_width=8, schedule=Schedule(epochs=1))
+    settings = FitSettings(tiny_dataset, tmp_path / "run", store)
+    fit("infoground", options, settings)
+    left = [
+        tmp_path / "run" / name for name in (".checkpoint.safetensors.999999", ".tmpAbC456", ".log.7-0.partial.jsonl")
+    ]
+    for file in left:
+        file.touch()
+    with pytest.raises(RunError, match="was started with other options: joint_width was 8 and now is 9"):
+        fit("infoground", replace(options, joint_width=9), replace(settings, resume=True))
+    assert not any(file.exists() for file in left)
+
+
 def test_a_run_is_not_overwritten_and_not_resumed_with_other_choices(
     tiny_dataset: Path, store: Path, tmp_path: Path
 ) -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from unboxed.errors import RegionsError, RunError
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.run_folder import RUN_FILES, require_replaceable
+from unboxed.inference.run_folder import RUN_FILES, RUN_FOLDERS, require_replaceable
 from unboxed.inference.weights import load_weights
 from unboxed.recipes import RecipeConfig
 from unboxed.recipes.presets import flat_options
 from unboxed.runtime.atomic import require_writable
+from unboxed.runtime.locks import remove_left_overs
 from unboxed.training.checkpoint import save_checkpoint
 from unboxed.training.loop import optimizer_of
 from unboxed.training.options import FitSettings
@@ -97,9 +98,9 @@ def needs_more_epochs(previous: RunConfig, options: RecipeConfig) -> bool:
 
 
 def previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, preset: str | None) -> RunConfig | None:
-    """The config of the run that is to be resumed; None if there is none.
+    """The config of the run that is to be resumed; None if there is none. The caller holds the lock of its folder.
 
-    It must have been started with the same options, but may get more epochs.
+    It must have been started with the same options, but may get more epochs. What killed processes left is removed.
 
     Raises:
         RunError: it was started with other options, or is not to be resumed.
@@ -109,6 +110,7 @@ def previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, pres
     if not (run / "config.json").exists():
         return None
     previous = RunConfig.load(run)
+    remove_left_overs(run, RUN_FOLDERS)
     if previous.recipe != recipe:
         raise RunError(
             f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
