@@ -406,6 +406,7 @@ def test_an_image_without_any_region_is_refused(tmp_path: Path, graphs: Any) -> 
     extractor = RegionExtractor(settings)
     with pytest.raises(NoRegionsError, match="No source proposed a region for this image; turn on whole_image"):
         extractor(Image.new("RGB", (64, 64)))
+    assert extractor.feature_blocks == RegionExtractor(replace(settings, whole_image=True)).feature_blocks
 
 
 def test_feature_maps_of_a_detector_can_be_left_out(tmp_path: Path, graphs: Any) -> None:

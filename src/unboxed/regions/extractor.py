@@ -71,13 +71,12 @@ class RegionExtractor:
             ImageError: anything else that fails on this image.
         """
         try:
-            regions, _ = self._regions(image, original_size)
+            return self._regions(image, original_size)
         except UnboxedError:
             raise
         except Exception as error:  # one image must not stop a folder
             size = f"{image.width} x {image.height} pixels"
             raise ImageError(f"An image of {size} cannot be described ({type(error).__name__}: {error}).") from error
-        return regions
 
     def run_networks(self, view: View) -> tuple[list[list[Any]], list[list[Any]]]:
         """The outputs of all networks of the sources, and of the features, for one image."""
@@ -93,25 +92,24 @@ class RegionExtractor:
     @cached_property
     def feature_blocks(self) -> tuple[tuple[str, int], ...]:
         """(name, width) of consecutive feature columns, in order."""
-        _, blocks = self._regions(Image.new("RGB", (64, 64), (128, 128, 128)), None)
+        view = View(Image.new("RGB", (64, 64), (128, 128, 128)), (64, 64))
+        whole_image = np.array([[0, 0, 64, 64]], dtype=np.float32)  # no source need find anything in a grey image
+        blocks = self._blocks(view, *self.run_networks(view), whole_image)
         return tuple((block.name, block.values.shape[1]) for block in blocks)
 
-    def _regions(self, image: Image.Image, original_size: tuple[int, int] | None) -> tuple[Regions, list[FeatureBlock]]:
+    def _regions(self, image: Image.Image, original_size: tuple[int, int] | None) -> Regions:
         if image.mode != "RGB":
             image = image.convert("RGB")
         view = View(image, original_size or image.size)
         source_outputs, feature_outputs = self.run_networks(view)
-        opened = list(zip(self._sources, source_outputs, strict=True))
         proposals = self._propose(view, source_outputs)
-        class_scores = [source.class_scores(view, outputs, proposals) for source, outputs in opened]
-        maps = [plane for source, outputs in opened for plane in source.feature_maps(outputs)]
-        blocks = [
-            block
-            for feature, outputs in zip(self._features, feature_outputs, strict=True)
-            for block in feature.blocks(view, outputs, maps, proposals.boxes)
+        class_scores = [
+            source.class_scores(view, outputs, proposals)
+            for source, outputs in zip(self._sources, source_outputs, strict=True)
         ]
+        blocks = self._blocks(view, source_outputs, feature_outputs, proposals.boxes)
         nothing = np.zeros((len(proposals), 0), np.float32)
-        regions = Regions(
+        return Regions(
             boxes=proposals.boxes,
             scores=np.clip(proposals.scores, 0, 1),
             features=np.concatenate([nothing, *(block.values for block in blocks)], axis=1),
@@ -121,7 +119,21 @@ class RegionExtractor:
             width=view.size[0],
             height=view.size[1],
         )
-        return regions, blocks
+
+    def _blocks(
+        self, view: View, sources: Sequence[Sequence[Any]], features: Sequence[Sequence[Any]], boxes: np.ndarray
+    ) -> list[FeatureBlock]:
+        """The features of boxes, from the outputs of the networks of the sources, and of the features."""
+        maps = [
+            plane
+            for source, outputs in zip(self._sources, sources, strict=True)
+            for plane in source.feature_maps(outputs)
+        ]
+        return [
+            block
+            for feature, outputs in zip(self._features, features, strict=True)
+            for block in feature.blocks(view, outputs, maps, boxes)
+        ]
 
     def _propose(self, view: View, outputs: Sequence[Sequence[Any]]) -> Proposals:
         """The boxes of all sources without repeated ones."""
