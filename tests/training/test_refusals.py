@@ -78,8 +78,10 @@ def test_a_run_whose_start_was_interrupted_is_started_again(
         with pytest.raises(KeyboardInterrupt):
             fit("sprm", options, settings)
     assert (tmp_path / "vocab.json").is_file() and not (tmp_path / "config.json").exists()
+    left = tmp_path / ".tmpAbC456"
+    left.touch()
     fit("sprm", options, settings)
-    assert (tmp_path / "config.json").is_file() and not (tmp_path / ".start").exists()
+    assert (tmp_path / "config.json").is_file() and not (tmp_path / ".start").exists() and not left.exists()
 
 
 def test_a_cache_that_is_a_file_is_refused_before_any_region_is_found(tiny_dataset: Path, tmp_path: Path) -> None:

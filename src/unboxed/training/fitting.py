@@ -17,7 +17,6 @@ from unboxed.inference.batching import Batcher
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.run_folder import RUN_FOLDERS
 from unboxed.inference.weights import load_weights, save_weights
 from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.negatives.substitution import SubstitutionSettings
@@ -26,7 +25,7 @@ from unboxed.recipes import RecipeConfig
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import current_device, running_on
-from unboxed.runtime.locks import file_lock, remove_left_overs
+from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import Report, Show, counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.text.tokens import Vocabulary
@@ -248,7 +247,6 @@ def _trained(prepared: _Prepared, settings: FitSettings, ranks: Ranks, show: Sho
     with ranks.in_turn(), first_files:  # the others find the files of the start
         _find_negatives(config.options, settings, loaders[0], show)
         if ranks.is_first:
-            remove_left_overs(run, RUN_FOLDERS)
             if finished is not None:
                 continue_finished(finished, model, loaders[0], settings)
                 show(f"{run} had finished; it continues after its best epoch, with a new state of the optimizer")

@@ -107,10 +107,11 @@ def previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, pres
     """
     run = settings.out
     require_free(run, settings.resume)
-    if not (run / "config.json").exists():
+    previous = RunConfig.load(run) if (run / "config.json").exists() else None
+    if previous is not None or (run / _START).exists():
+        remove_left_overs(run, RUN_FOLDERS)
+    if previous is None:
         return None
-    previous = RunConfig.load(run)
-    remove_left_overs(run, RUN_FOLDERS)
     if previous.recipe != recipe:
         raise RunError(
             f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
