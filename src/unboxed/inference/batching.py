@@ -67,7 +67,7 @@ class Batcher:
         """One batch of B images.
 
         Args:
-            regions: of each image, at least one.
+            regions: those of each image, which has at least one.
             class_scores: the prior's rows `[R, E]` of each image's regions, where they are known already.
         """
         if class_scores is None and self.prior is not None:
