@@ -21,10 +21,23 @@ def _steps(run: Path) -> list[int]:
 def test_entries_after_the_checkpoint_and_a_half_written_line_are_removed(tmp_path: Path) -> None:
     lines = [json.dumps({"step": step, "loss": 1.0}) for step in (10, 20, 30)]
     (tmp_path / "log.jsonl").write_text("\n".join([*lines, '{"step": 4', '{"loss": 1}', "[]"]) + "\n", encoding="utf-8")
-    log = TrainingLog(tmp_path, 20, None, lambda entry: None)
+    log = TrainingLog(tmp_path, 20, 0, None, lambda entry: None)
     log.write({"step": 21, "loss": 0.5})
     log.close()
     assert _steps(tmp_path) == [10, 20, 21]
+
+
+def test_the_validation_of_an_epoch_that_is_validated_again_is_removed(tmp_path: Path) -> None:
+    """A checkpoint of the last step of an epoch, of a process that was killed after it validated the epoch."""
+    entries = [
+        {"step": 10, "epoch": 0, "val_loss": 3.0},
+        {"step": 20, "epoch": 1, "loss": 1.0},
+        {"step": 20, "epoch": 1, "val_loss": 2.0},
+    ]
+    for epoch, kept in ((1, entries[:2]), (2, entries)):
+        (tmp_path / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+        TrainingLog(tmp_path, 20, epoch, None, lambda entry: None).close()
+        assert read_log(tmp_path) == kept
 
 
 def test_every_entry_is_reported_and_plotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +56,7 @@ def test_every_entry_is_reported_and_plotted(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
     reported: list[dict[str, Any]] = []
-    log = TrainingLog(tmp_path, 0, "tensorboard", reported.append)
+    log = TrainingLog(tmp_path, 0, 0, "tensorboard", reported.append)
     entry = {"step": 10, "steps": 90, "epoch": 0, "loss": 2.0, "best": True}
     log.write(entry)
     log.close()
@@ -65,7 +78,7 @@ def test_weights_and_biases_gets_the_same_run_again_on_resume(tmp_path: Path, mo
     config = {"recipe": "scan", "choices": {"joint_width": 8}, "facts": {"data": "/private/data.toml"}}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     for step in (10, 20):
-        log = TrainingLog(tmp_path, step - 1, "wandb", lambda entry: None)
+        log = TrainingLog(tmp_path, step - 1, 0, "wandb", lambda entry: None)
         log.write({"step": step, "epoch": 0, "loss": 2.0})
         log.close()
     assert logged == [({"loss": 2.0}, 10), ({"loss": 2.0}, 20)]

@@ -244,3 +244,29 @@ def test_the_state_of_the_optimizer_is_restored_where_the_weights_are(
         fit("infoground", options, settings)
     states = resumed[0].optimizer.state.values()
     assert states and all(state["exp_avg"].dtype == torch.float64 for state in states)
+
+
+def test_a_fit_that_is_killed_after_a_validation_logs_each_epoch_once(
+    tiny_dataset: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed_at_the_end_of_an_epoch(
+        path: Path, model: nn.Module, optimizer: object, progress: dict[str, int]
+    ) -> None:
+        if progress["epoch"] == 1:
+            raise KilledError
+        save(path, model, optimizer, progress)  # type: ignore[arg-type]
+
+    save = loop.save_checkpoint
+    schedule = Schedule(images_per_batch=8, epochs=2, checkpoint_steps=1)
+    options = InfoGround(negatives="none", joint_width=16, schedule=schedule)
+    run, store = tmp_path / "run", tiny_run / "store"
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(loop, "save_checkpoint", killed_at_the_end_of_an_epoch)
+        fit("infoground", options, FitSettings(tiny_dataset, run, store))
+    fit("infoground", options, FitSettings(tiny_dataset, run, store, resume=True))
+    fit("infoground", options, FitSettings(tiny_dataset, tmp_path / "at once", store))
+    resumed, at_once = (LearningCurve.of_run(folder, schedule) for folder in (run, tmp_path / "at once"))
+    assert resumed == at_once and resumed.epochs == 2

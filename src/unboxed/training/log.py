@@ -54,12 +54,14 @@ class TrainingLog:
     Args:
         run: the run's folder.
         step: the step that training continues from; entries of later steps are removed first.
+        epoch: the epoch that training continues in, from 0; entries of its validation, or of a later one, are removed
+            too, as it is validated again.
         logger: also send the values to this one, see `FitSettings.logger`.
         report: called with every entry.
     """
 
-    def __init__(self, run: Path, step: int, logger: Logger | None, report: Report) -> None:
-        _truncate(run / "log.jsonl", step)
+    def __init__(self, run: Path, step: int, epoch: int, logger: Logger | None, report: Report) -> None:
+        _truncate(run / "log.jsonl", step, epoch)
         self._file = (run / "log.jsonl").open("a", encoding="utf-8")
         self._report = report
         self._plots: _Plots | None = None
@@ -163,7 +165,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
 
 
-def _truncate(path: Path, step: int) -> None:
-    """Remove the entries of steps after `step`, and a line that a killed process left incomplete."""
+def _truncate(path: Path, step: int, epoch: int) -> None:
+    """Remove what a training that continues here writes again, and a line that a killed process left incomplete."""
+
+    def is_kept(entry: dict[str, float]) -> bool:
+        validated_again = "val_loss" in entry and entry.get("epoch", -1) >= epoch
+        return entry["step"] <= step and not validated_again
+
     if path.is_file():
-        write_text(path, "".join(f"{line}\n" for line, entry in _entries(path) if entry["step"] <= step))
+        write_text(path, "".join(f"{line}\n" for line, entry in _entries(path) if is_kept(entry)))

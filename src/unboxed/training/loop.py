@@ -124,7 +124,7 @@ class _Training:
     def run(self, logger: Logger | None, report: Report) -> dict[str, Any]:
         progress, schedule = self.progress, self.schedule
         first = self.ranks.is_first
-        log = TrainingLog(self.folder, progress.step, logger, report) if first else None
+        log = TrainingLog(self.folder, progress.step, progress.epoch, logger, report) if first else None
         started = time.monotonic() - progress.seconds
         batches = self._batches(progress.epoch)
         try:
