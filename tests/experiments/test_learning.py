@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def test_the_chosen_epoch_is_the_best_by_what_it_was_chosen_on() -> None:
     assert curve((1.0, 3.0, 2.0)).best_epoch == 2
     assert LearningCurve("loss", 3, (3.0, 2.0, 1.0), (3.0, 2.0, 1.0)).best_epoch == 3
     assert curve(()).best_epoch == 0
+
+
+def test_an_epoch_whose_loss_is_no_number_is_not_the_best() -> None:
+    found = LearningCurve("loss", 3, (nan, 3.0, 2.0), (1.0, 1.0, 1.0))
+    assert found.best_epoch == 3
+    assert LearningCurve("loss", 2, (nan, nan), (1.0, 1.0)).best_epoch == 1, "as training keeps the first one"
 
 
 def test_it_is_read_from_the_log_of_a_run_and_kept_as_json(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -70,4 +71,6 @@ class LearningCurve:
 
     @property
     def _quality(self) -> tuple[float, ...]:
-        return self.val_rsum if self.select_on == "retrieval" else tuple(-loss for loss in self.val_loss)
+        if self.select_on == "retrieval":
+            return self.val_rsum
+        return tuple(-inf if isnan(loss) else -loss for loss in self.val_loss)  # as training chooses an epoch
