@@ -108,10 +108,14 @@ def test_the_best_cell_is_sought_over_both_axes_of_the_map() -> None:
     assert float(aligner.align(regions, queries).score_BC) == 5
 
 
-def test_a_caption_without_queries_scores_nothing() -> None:
-    aligner, regions, queries = _embeddings("max-cells")
-    none = QueryEmbeddings(queries.tensors, torch.zeros_like(queries.mask_CQ))
-    assert not aligner.align(regions, none).score_BC.any()
+@pytest.mark.parametrize("reduction", get_args(Reduction))
+def test_a_caption_without_queries_scores_nothing(reduction: Reduction) -> None:
+    aligner, regions, queries = _embeddings(reduction)
+    scored = aligner.align(regions, queries).score_BC
+    mask_CQ = queries.mask_CQ.clone()
+    mask_CQ[0] = False
+    found = aligner.align(regions, QueryEmbeddings(queries.tensors, mask_CQ)).score_BC
+    assert not found[:, 0].any() and torch.equal(found[:, 1:], scored[:, 1:])
 
 
 def test_an_unknown_reduction_names_the_known_ones() -> None:

@@ -37,7 +37,7 @@ Reduction = Literal["mean", "max-cells", "max-rows", "max-words", "soft-cells"]
 class MatchMap(Aligner):
     """Products of queries and grid cells, reduced to a score.
 
-    Reductions, over real queries and real cells only:
+    Reductions, over real queries and real cells only; a caption without queries scores 0:
 
         mean        mean over queries and cells (`Avg_Both`); equal to the product of the two means
         max-cells   the best cell of each query, over both axes of the map; mean over queries (what `Max_Img` means)
@@ -123,7 +123,8 @@ class MatchMap(Aligner):
             matched_BCQ = (map_BCQR if whole else map_BCQR * mask_11R).sum(dim=-1) / count_111
         if self.reduction == "max-words":
             best_BCR = map_BCQR.masked_fill(~queries.mask_CQ[..., None], float("-inf")).amax(dim=2)
-            score_BC = best_BCR.masked_fill(~mask_11R[:, :, 0], 0).sum(dim=-1) / count_111[..., 0]
+            counted_BCR = mask_11R[:, :, 0] & queries.mask_CQ.any(dim=1)[:, None]
+            score_BC = best_BCR.masked_fill(~counted_BCR, 0).sum(dim=-1) / count_111[..., 0]
         else:
             score_BC = mean_over_queries(matched_BCQ, queries.mask_CQ)
         return Alignment(similarity_BCQR, attention_BCQR, map_BCQR, matched_BCQ, score_BC)
