@@ -53,6 +53,15 @@ def test_of_equal_overlaps_the_first_regions_are_neighbours() -> None:
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_students_choice_is_its_own_neighbour_even_without_area() -> None:
+    edges_CR4 = EDGES_CR4.clone()
+    edges_CR4[0, 3] = torch.tensor([0.8, 0.8, 0.8, 1])
+    logit_CPR, prior_CPR = torch.tensor([[[0.1, 0.2, 0.3, 0.7, 9.0]]]), torch.tensor([[[0.9, 0.2, 0.0, 0.1, 5.0]]])
+    real_CP = torch.ones(1, 1, dtype=torch.bool)
+    loss = distillation(logit_CPR, prior_CPR, real_CP, REGION_MASK_CR, edges_CR4, temperature=2, neighbours=2)
+    assert float(loss) == pytest.approx(_cross_entropy([0.1 / 2, 0.9 / 2], [0.7, 0.1]), rel=1e-5)
+
+
 def test_a_constant_added_to_the_teacher_changes_nothing() -> None:
     logit_CPR, prior_CPR = torch.randn(1, 2, 5), torch.rand(1, 2, 5) + 0.1
     mask_CP = torch.ones(1, 2, dtype=torch.bool)

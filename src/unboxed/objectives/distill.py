@@ -55,6 +55,7 @@ def _nearest(logit_CPR: torch.Tensor, edges_CR4: torch.Tensor, allowed_CPR: torc
     """`[C, P, R]`: whether the region is one of the `count` that overlap the best-scored one most."""
     best_CP = logit_CPR.masked_fill(~allowed_CPR, float("-inf")).argmax(dim=-1)
     chosen_CP4 = edges_CR4.gather(1, best_CP[..., None].expand(-1, -1, 4))
-    overlap_CPR = tensor_iou(chosen_CP4, edges_CR4).masked_fill(~allowed_CPR, -1)
+    overlap_CPR = tensor_iou(chosen_CP4, edges_CR4).scatter(-1, best_CP[..., None], 1)  # also of a box without area
+    overlap_CPR = overlap_CPR.masked_fill(~allowed_CPR, -1)
     chosen_CPN = overlap_CPR.argsort(dim=-1, descending=True, stable=True)[..., :count]
     return torch.zeros_like(allowed_CPR).scatter(-1, chosen_CPN, True) & allowed_CPR
