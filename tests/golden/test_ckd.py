@@ -40,6 +40,7 @@ def phrase_encoder(fixture: Any) -> tuple[RecurrentEncoder, torch.Tensor, torch.
     """The library's LSTM with the recorded weights, and the tokens `[C, W]` and phrases `[C, P, W]` of the captions.
 
     Every word is one of its own. Slots without a phrase hold one unknown word, whose first state is the original's too.
+    In training such a phrase does not count, as in the original.
     """
     vectors_CPLE, known_CPL = fixture["in_word_vectors"], fixture["in_word_is_known"]
     phrases, width = vectors_CPLE.shape[1], vectors_CPLE.shape[3]
@@ -192,7 +193,6 @@ def test_a_step_of_the_recipe_has_the_losses_of_the_original(golden: Callable[[s
     for c, probability_PR in enumerate(probability_CPR):
         columns = slice(c * phrases, (c + 1) * phrases)
         affinity_CPE[c, :, columns], class_score_BRE[c, :, columns] = torch.eye(phrases), probability_PR.T
-    phrase_CPW &= fixture["in_word_is_known"].any(dim=-1)[..., None]
     edges_BR4 = fixture["in_boxes"] / torch.tensor([640, 480, 640, 480])
     images = images_of(fixture["in_region_features"], edges_BR4=edges_BR4, class_score_BRE=class_score_BRE)
     captions = captions_of(tokens_CW, tokens_CW > 0, phrase_CPW=phrase_CPW, affinity_CPE=affinity_CPE)

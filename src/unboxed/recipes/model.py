@@ -168,6 +168,7 @@ class MatchingModel(nn.Module):
     def pairs(self, batch: PairedBatch, training_step: TrainingStep) -> Pairs:
         """Every caption of the batch with every image of the batch."""
         own = batch if batch.own_C is None else batch.own()
+        own = replace(own, captions=self._contrasted(own.captions))
         skipped = self.options.units == "phrases" and self._reads_phrases and not own.captions.substitutes_CN.numel()
         chunk = training_step.chunk if torch.is_grad_enabled() else 0
         words_CWH = None if skipped else self._words_in_chunks(own.captions, chunk)
@@ -180,6 +181,19 @@ class MatchingModel(nn.Module):
         places = replace(own.images, edges_BR4=gather_inputs(own.images.edges_BR4), mask_BR=images.regions.mask_BR)
         values = (images, captions, words_CWH, self.aligner, training_step, fixed_NE)
         return GlobalPairs(batch, *values, own=Pairs(replace(own, images=places), *values))
+
+    def _contrasted(self, captions: CaptionBatch) -> CaptionBatch:
+        """The captions of a batch without the phrases that take no part in a loss.
+
+        Where a phrase is the maximum over its known words (CKD), these are the phrases without any.
+        """
+        reading = self.options.text_encoder
+        if self.options.units != "phrases" or (reading.phrase_reads, reading.phrase_pooling) != ("phrase", "max"):
+            return captions
+        captions = captions.to(self.device)
+        known_CW = cast(RecurrentEncoder, self.text).knows(captions.tokens_CW)
+        some_CP = (captions.phrase_CPW & known_CW[:, None]).any(dim=-1)
+        return replace(captions, phrase_CPW=captions.phrase_CPW & some_CP[..., None])
 
     def _words_in_chunks(self, captions: CaptionBatch, chunk: int) -> torch.Tensor:
         """`encode_words`, in memory for `chunk` captions at a time; 0: for all."""

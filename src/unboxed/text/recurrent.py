@@ -119,10 +119,14 @@ class RecurrentEncoder(nn.Module):
         """The vectors `[N, E]` of the vocabulary as training found them, else the current ones; without gradient."""
         return self.embedding.weight.detach() if self.initial_vectors is None else self.initial_vectors
 
+    def knows(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Which word ids, of any shape, are those of words of the vocabulary that have a vector."""
+        return (tokens != UNKNOWN_ID) & self.fixed_vectors[tokens].any(dim=-1)
+
     def read_phrases(self, tokens_CW: torch.Tensor, phrase_CPW: torch.Tensor) -> torch.Tensor:
         """States `[C, P, H]` of phrases that are each read alone, as if they were captions; zero without a word.
 
-        A maximum is taken over the first word and all known words (CKD): those of the vocabulary that have a vector.
+        A maximum is taken over the first word and all known words (CKD), see `knows`.
 
         Args:
             tokens_CW: word ids.
@@ -138,7 +142,7 @@ class RecurrentEncoder(nn.Module):
         tokens_NL[mask_NL] = tokens_CW[:, None].expand_as(phrase_CPW)[phrase_CPW]  # both row by row
         counted_NL = mask_NL
         if self.settings.phrase_pooling == "max":
-            counted_NL = mask_NL & (tokens_NL != UNKNOWN_ID) & self.fixed_vectors[tokens_NL].any(dim=-1)
+            counted_NL = mask_NL & self.knows(tokens_NL)
             counted_NL[:, 0] = True
         states_NLH = self(tokens_NL, mask_NL)
         state_CPH[has_CP] = pooled(states_NLH, counted_NL[:, None], self.settings.phrase_pooling)[:, 0]
