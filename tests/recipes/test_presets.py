@@ -93,6 +93,10 @@ def test_a_prior_that_is_chosen_beside_the_originals_settings_ranks_boxes_as_by_
     assert preset(recipe, "paper").config.ranking.prior_weight == RECIPES[recipe]().ranking.prior_weight
 
 
+def test_the_codes_that_count_the_full_batches_of_an_epoch_leave_out_the_rest() -> None:
+    assert {recipe for recipe in RECIPES if preset(recipe, "paper").config.schedule.drop_last} == {"ckd", "sprm"}
+
+
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "defaults.json").read_text(encoding="utf-8"))["methods"]
 TABLES = {name: table for name, table in paper_settings().items() if name not in ("every", "why")}
 FIT = {field.name: field.default for field in fields(FitSettings)}

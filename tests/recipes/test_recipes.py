@@ -22,7 +22,7 @@ from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.negatives.base import Negatives
 from unboxed.priors.settings import PriorSettings
-from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig, recipe_from_dict, recipe_to_dict
+from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig, preset, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.cross_attention import ScoringConfig
@@ -166,6 +166,15 @@ def test_the_map_beside_word_vectors_begins_with_xaviers_normal_numbers() -> Non
     assert float(weight.std()) == pytest.approx(deviation, rel=0.01)
     assert weight.abs().max() > 4 * deviation  # of uniform numbers it is at most √3 deviations
     assert not bias.any()
+
+
+def test_the_map_of_contents_beside_positions_begins_as_in_pfans_code() -> None:
+    """There only the map of regions has Xavier's numbers; a layer of PyTorch begins with uniform ones up to 1 / √V."""
+    torch.manual_seed(0)
+    aligner = preset("pfan", "paper").config.aligner(2048, 1024)
+    largest = {name: aligner.get_parameter(f"region_encoder.{name}.weight").abs().max() for name in ("content", "map")}
+    assert largest["content"].item() == pytest.approx(2048**-0.5, rel=0.01)
+    assert largest["map"].item() == pytest.approx((6 / (2248 + 1024)) ** 0.5, rel=0.01)
 
 
 @pytest.mark.parametrize("ramp_steps", [0, -1])

@@ -9,8 +9,9 @@ SCAN with position embeddings of regions: mixtures of the vectors of those block
     region_BRD   = W' [x; Σ_L mixed · vector of block L], scaled to unit length
     score_BC     = SCAN's + 0.5 · mean_W max_R attention              for `t2i`; for `i2t` SCAN's alone
 
-The blocks are computed from the boxes, or imported with SCAN's features (`{split}_boxes.npy` with 30 columns).
-Where this differs from the paper by default: as listed in `scan.py`.
+The blocks are computed from the boxes, or imported with SCAN's features (`{split}_boxes.npy` with 30 columns). With
+`region_inputs="features"`, W begins with the random weights of PyTorch, as in the original code.
+Where this differs from the paper by default: as listed in `scan.py`; W begins with Xavier's uniform numbers.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ class PFAN(SCAN):
         """Regions with position embeddings."""
         from unboxed.attention.positions import PositionFocusedRegions
 
-        return PositionFocusedRegions(
+        encoder = PositionFocusedRegions(
             region_width, self.joint_width, self.position_width, self.mask_empty_blocks, unit=self.scoring.imgnorm
         )
+        if self.region_inputs == "features":
+            encoder.content.reset_parameters()
+        return encoder

@@ -40,7 +40,7 @@ class Schedule:
         sampling: `images`: a batch has distinct images. `captions`: a batch is `images_per_batch` times
             `captions_per_image` pairs of a shuffled epoch, as in the papers; an image that occurs twice counts as two.
             `replacement`: the same, and each pair is drawn among all (Das et al.).
-        drop_last: leave out batches that are not full (SPRM).
+        drop_last: leave out batches that are not full (CKD, SPRM).
         batches_per_epoch: batches after which an epoch ends (Das et al.: 100); 0: as many as there are.
         validation_captions: retrieval is computed on the images that have the first captions of the validation split,
             all at once (the papers of image-text matching: 5000); 0: within batches, the mean over batches.
