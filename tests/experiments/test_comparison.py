@@ -115,8 +115,10 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     shutil.rmtree(tmp_path / "runs" / broken.run_name)
     (tmp_path / "runs" / broken.run_name).write_text("not a folder")
     lines: list[str] = []
-    with pytest.raises(EvaluationError, match=f"1 of 4 cells failed; the first, {broken.name}"):
+    with pytest.raises(EvaluationError, match=f"1 of 4 cells failed; the first, {broken.name}") as failed:
         compare(copy, lines.append)
+    log = tmp_path / "cells" / f"{broken.name}.log"
+    assert log.is_file() == (f"({log})" in str(failed.value)) == (jobs == 2), "a log is named where there is one"
     ours, theirs = unfinished.outcome(tmp_path), unfinished.outcome(settings.out)
     assert ours is not None and theirs is not None
     assert ours.retrieval.rsum == theirs.retrieval.rsum

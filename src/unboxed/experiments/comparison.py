@@ -24,7 +24,7 @@ from unboxed.experiments.outcomes import Outcome
 from unboxed.experiments.pages import require_known_formats, write_results
 from unboxed.experiments.plan import Plan, add_cells, add_chosen, own_cells, planned, prepare, selected_claims
 from unboxed.experiments.results import HEADLINE, Comparison
-from unboxed.experiments.workers import run_cells
+from unboxed.experiments.workers import log_file, run_cells
 from unboxed.runtime.atomic import require_output
 from unboxed.runtime.locks import folder_lock, remove_left_overs, waiting
 from unboxed.runtime.progress import Show, counted
@@ -79,9 +79,10 @@ def _compare(settings: CompareSettings, show: Show, is_drawn: Callable[[Dataset]
     show(f"Results: {settings.out / 'results.md'} and {settings.out / 'results.html'}")
     if plan.failed:
         first, reason = next(iter(plan.failed.items()))
+        log = log_file(settings.out, first)
         raise EvaluationError(
-            f"{len(plan.failed)} of {len(plan.all_cells) + len(plan.grids)} cells failed; the first, {first}: {reason} "
-            f"({settings.out / 'cells' / first}.log). The results are of the others."
+            f"{len(plan.failed)} of {len(plan.all_cells) + len(plan.grids)} cells failed; the first, {first}: {reason}"
+            f"{f' ({log})' if settings.jobs > 1 and log.is_file() else ''}. The results are of the others."
         )
     return comparison
 
