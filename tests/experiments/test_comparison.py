@@ -70,12 +70,32 @@ def test_only_what_is_finished_is_written_and_nothing_trained(
     assert [(result.recipe, len(result.runs)) for result in dataset.recipes] == [(settings.recipes[0], 2)]
 
 
-def test_a_recipe_may_be_for_one_dataset_alone(comparison: Comparison, settings: CompareSettings) -> None:
-    (name,) = (dataset.name for dataset in comparison.datasets)
-    chosen = replace(settings, recipes=(f"{settings.recipes[0]} @{name}", "vse @another"))
-    assert chosen.recipes_for(name) == (settings.recipes[0],)
-    (dataset,) = compare(chosen).datasets
-    assert [result.recipe for result in dataset.recipes] == [settings.recipes[0]]
+def two_datasets(settings: CompareSettings, folder: Path) -> CompareSettings:
+    """The dataset and another one of other options, whose name is not one of files: my-scenes."""
+    shutil.copytree(settings.data[0].parent, folder / "my-scenes")
+    data = (settings.data[0], folder / "my-scenes" / settings.data[0].name)
+    return replace(settings, data=data, regions=settings.regions * 2, out=folder / "out", finished_only=True)
+
+
+def test_a_recipe_may_be_for_one_dataset_alone(settings: CompareSettings, tmp_path: Path) -> None:
+    options = (settings.options[0], "--margin 0.3")  # infoground has no margin
+    recipes = (f"{settings.recipes[0]} @scenes", "scan @my-scenes")
+    wanted = replace(two_datasets(settings, tmp_path), recipes=recipes, options=options, out=settings.out)
+    assert (wanted.recipes_for("scenes"), wanted.recipes_for("my_scenes")) == ((settings.recipes[0],), ("scan",))
+    first, second = compare(wanted).datasets
+    assert [result.recipe for result in first.recipes] == [settings.recipes[0]]
+    assert (second.name, second.recipes) == ("my_scenes", ())
+    with pytest.raises(EvaluationError, match="--margin"):
+        compare(replace(wanted, recipes=(settings.recipes[0],)))
+
+
+@pytest.mark.parametrize("reference", [None, "vse @scene"])
+def test_a_recipe_for_a_dataset_that_is_not_there_is_refused(
+    settings: CompareSettings, tmp_path: Path, reference: str | None
+) -> None:
+    wanted = replace(two_datasets(settings, tmp_path), recipes=("vse @scene", settings.recipes[0]), reference=reference)
+    with pytest.raises(EvaluationError, match=r"“vse @scene” is for a dataset .* it has scenes, my_scenes"):
+        compare(wanted)
 
 
 def test_a_reference_is_subtracted_from_each_other_recipe(comparison: Comparison, settings: CompareSettings) -> None:
@@ -250,6 +270,18 @@ def test_datasets_of_one_name_are_told_apart_by_their_paths(
     first, second = compare(both).datasets
     assert first.name != second.name
     assert first.name.startswith("scenes_") and second.name.startswith("scenes_")
+
+
+def test_without_a_val_split_the_images_that_training_holds_out_are_evaluated(
+    tiny_dataset: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_dataset.parent, tmp_path / "data")
+    table = tmp_path / "data" / "captions.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",val\n", ",train\n"), encoding="utf-8")
+    wanted = CompareSettings((tmp_path / "data" / tiny_dataset.name,), tmp_path / "out", ("vse --epochs 1",), seeds=1)
+    (dataset,) = compare(replace(wanted, regions=(tiny_run / "store",))).datasets
+    assert (dataset.split, dataset.images, dataset.training_images) == ("val", 4, 36)
+    assert len(dataset.recipes[0].runs[0].image_ids) == 4
 
 
 def test_without_gold_boxes_retrieval_decides(

@@ -20,8 +20,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unboxed.data.dataset import load_dataset
+from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import EvaluationError, UnboxedError, plain_reason
+from unboxed.evaluation.options import EvaluationOptions
+from unboxed.evaluation.split_regions import chosen_split
 from unboxed.experiments.outcomes import Outcome, outcome_of
 from unboxed.recipes import REMOVED_OPTIONS, RecipeConfig
 from unboxed.recipes.idle_options import named_flags, refuse_idle_options
@@ -33,10 +35,9 @@ from unboxed.runtime.progress import Report, Show, TrainingProgress, show
 from unboxed.training.combinations import region_options, require_read
 from unboxed.training.fitting import fit_given
 from unboxed.training.options import FitSettings
-from unboxed.training.splits import with_short_captions
 from unboxed.training.teacher import teacher_digest
 
-__all__ = ["Cell", "FitOptions", "ParsedRecipe", "parse_recipe", "run_cell"]
+__all__ = ["Cell", "FitOptions", "ParsedRecipe", "evaluated_split", "parse_recipe", "run_cell"]
 
 _FIRST_OPTIONS = """
 aggregation backbone_features background blocks both_ways captions_per_image ccr_variant ccs_variant cells channels
@@ -242,10 +243,15 @@ def run_cell(
         settings = FitSettings(Path(cell.data), run, regions, boxes="trained", **more)
         fit_given(name, config, settings, preset=preset, show=show, report=report)
         show(f"Evaluating on {cell.split}")
-        split = with_short_captions(load_dataset(cell.data).split(cell.split), show)
+        split = evaluated_split(load_dataset(cell.data), cell.split, show)
         outcome = outcome_of(run, split.examples, regions)
         about = {"cell": asdict(cell), "recipe": name, "choices": asdict(config)}
         outcome.save(folder / "cells" / cell.name, json.loads(json.dumps(about, default=str)))
+
+
+def evaluated_split(dataset: Dataset, name: str, show: Show) -> Split:
+    """The split that cells are evaluated on, as `unboxed evaluate --split NAME` reads it."""
+    return chosen_split(dataset, EvaluationOptions(split=name), show)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ recipes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError
@@ -22,7 +22,16 @@ from unboxed.experiments.dataset_results import result_of
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.outcomes import Outcome
 from unboxed.experiments.pages import require_known_formats, write_results
-from unboxed.experiments.plan import Plan, add_cells, add_chosen, own_cells, planned, prepare, selected_claims
+from unboxed.experiments.plan import (
+    Plan,
+    add_cells,
+    add_chosen,
+    dataset_names,
+    own_cells,
+    planned,
+    prepare,
+    selected_claims,
+)
 from unboxed.experiments.results import HEADLINE, Comparison
 from unboxed.experiments.workers import log_file, run_cells
 from unboxed.runtime.atomic import require_output
@@ -51,16 +60,19 @@ def compare(
             are written.
         UnboxedError: a dataset or a store is unusable; the message names the fix.
     """
-    _check(settings)
+    names = dataset_names(settings)
+    _check(settings, names)
     with waiting(settings.wait), folder_lock(settings.out, show=show):
         if (settings.out / "cells").is_dir():  # otherwise it is new, or another folder
             remove_left_overs(settings.out, ("cells", "runs", "regions", "negatives"))
-        return _compare(settings, show, is_drawn)
+        return _compare(settings, names, show, is_drawn)
 
 
-def _compare(settings: CompareSettings, show: Show, is_drawn: Callable[[Dataset], bool]) -> Comparison:
-    """`compare` under the lock of the folder."""
-    prepared = [prepare(settings, number, show, is_drawn) for number in range(len(settings.data))]
+def _compare(
+    settings: CompareSettings, names: Sequence[str], show: Show, is_drawn: Callable[[Dataset], bool]
+) -> Comparison:
+    """`compare` of datasets of these names, under the lock of the folder."""
+    prepared = [prepare(settings, number, name, show, is_drawn) for number, name in enumerate(names)]
     plan = Plan({}, {}, {}, {})
     for dataset in prepared:
         add_cells(dataset, settings, plan, show)
@@ -87,7 +99,7 @@ def _compare(settings: CompareSettings, show: Show, is_drawn: Callable[[Dataset]
     return comparison
 
 
-def _check(settings: CompareSettings) -> None:
+def _check(settings: CompareSettings, names: Sequence[str]) -> None:
     """Raises `EvaluationError` for settings that contradict each other, before any work starts."""
     require_known_formats(settings.write)
     if not settings.data or not (settings.recipes or settings.claims):
@@ -99,16 +111,24 @@ def _check(settings: CompareSettings) -> None:
     for name, given in several.items():
         if len(given) not in {0, len(settings.data)} and not (name != "--regions" and len(given) == 1):
             raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
-    for recipe in settings.recipes:
-        for options in settings.options or ("",):
-            parse_recipe(recipe.rpartition("@")[0] or recipe, options, idle=settings.finished_only)
-    if settings.reference is not None and settings.reference not in settings.recipes:
-        named = ", ".join(settings.recipes) or "none are named"
-        raise EvaluationError(f"--reference “{settings.reference}” is none of --recipes: {named}.")
+    _check_recipes(settings, names)
     for baseline in settings.baseline:
         named_detector(baseline)
     for path in settings.write:
         require_output(path, *(file for data in settings.data for file in load_dataset(data).files))
+
+
+def _check_recipes(settings: CompareSettings, names: Sequence[str]) -> None:
+    """Raises `EvaluationError` for recipes that do not exist, lack an option, or are for no dataset of these names."""
+    for recipe, name in settings.named_datasets:
+        if name not in names:
+            raise EvaluationError(f"“{recipe}” is for a dataset that --data does not have; it has {', '.join(names)}.")
+    for number, name in enumerate(names):
+        for recipe in settings.recipes_for(name):
+            parse_recipe(recipe, settings.options_of(number), idle=settings.finished_only)
+    if settings.reference is not None and settings.reference not in settings.recipes:
+        named = ", ".join(settings.recipes) or "none are named"
+        raise EvaluationError(f"--reference “{settings.reference}” is none of --recipes: {named}.")
 
 
 def _run(cells: list[Cell], plan: Plan, settings: CompareSettings, show: Show, which: str = "in all") -> None:

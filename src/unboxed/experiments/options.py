@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from tyro.conf import UseAppendAction
 from unboxed.runtime.counts import require_count
 from unboxed.runtime.paths import accept_strings
 
-__all__ = ["CompareSettings"]
+__all__ = ["CompareSettings", "plain_name"]
 
 _MOST = 1000  # runs of a recipe, and processes
 
@@ -30,7 +31,7 @@ class CompareSettings:
         options: default options of all recipes; the options of a recipe take precedence. One text for all datasets, or
             one for each: --options="--epochs 10" --options="--epochs 4".
         split: the split to evaluate on, which needs gold boxes for grounding scores; one for all datasets, or one for
-            each.
+            each. `val` of a dataset without one is the part that training holds out.
         seeds: runs of each recipe, with seeds from 0 on.
         claim_seeds: the same for recipes that only the claims compare.
         reference: one of the recipes; the table of differences subtracts it from each other one. By default each other
@@ -76,6 +77,10 @@ class CompareSettings:
         """The split to evaluate on of the dataset with this index."""
         return self.split[number if len(self.split) > 1 else 0]
 
+    def options_of(self, number: int) -> str:
+        """The default options of all recipes on the dataset with this index."""
+        return self.options[number if len(self.options) > 1 else 0] if self.options else ""
+
     def recipes_for(self, dataset: str) -> tuple[str, ...]:
         """The recipes to train on a dataset, without the dataset's name."""
         return _of_dataset(self.recipes, dataset)
@@ -84,7 +89,23 @@ class CompareSettings:
         """The recipe that is subtracted from the others of a dataset, without the dataset's name; None: the best is."""
         return next(iter(_of_dataset((self.reference,) if self.reference else (), dataset)), None)
 
+    @property
+    def named_datasets(self) -> tuple[tuple[str, str], ...]:
+        """The recipes that are for one dataset alone, as they are written, each with the name of its dataset."""
+        recipes = self.recipes if self.reference is None else (*self.recipes, self.reference)
+        return tuple((recipe, name) for recipe in recipes if (name := _parts(recipe)[1]) is not None)
+
+
+def plain_name(name: str) -> str:
+    """The name of a dataset with `_` for all but letters, digits and `_`, as files of a comparison have it."""
+    return re.sub(r"[^A-Za-z0-9_]+", "_", name)
+
 
 def _of_dataset(recipes: tuple[str, ...], dataset: str) -> tuple[str, ...]:
-    named = (recipe.rpartition("@")[::2] if "@" in recipe else (recipe, dataset) for recipe in recipes)
-    return tuple(recipe.strip() for recipe, only in named if only.strip() == dataset)
+    return tuple(recipe for recipe, only in map(_parts, recipes) if only is None or only == dataset)
+
+
+def _parts(recipe: str) -> tuple[str, str | None]:
+    """A recipe without the name of its dataset, and this name; None: it is for all datasets."""
+    text, mark, name = recipe.rpartition(" @")
+    return (text.strip(), plain_name(name.strip())) if mark else (recipe.strip(), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,9 @@ from pathlib import Path
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.data.image_files import skipped_lines
 from unboxed.errors import EvaluationError, UnboxedError
-from unboxed.experiments.cells import Cell, parse_recipe
+from unboxed.experiments.cells import Cell, evaluated_split, parse_recipe
 from unboxed.experiments.claims import CLAIMS, Claim, DatasetKind
-from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.options import CompareSettings, plain_name
 from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
@@ -31,6 +30,7 @@ __all__ = [
     "add_chosen",
     "chosen_candidate",
     "claims_about",
+    "dataset_names",
     "own_cells",
     "planned",
     "prepare",
@@ -88,21 +88,31 @@ class Plan:
         return [cell for cells in self.cells.values() for cell in cells]
 
 
-def prepare(settings: CompareSettings, number: int, show: Show, is_drawn: Callable[[Dataset], bool]) -> PreparedDataset:
-    """Loads the dataset `settings.data[number]`, and extracts the regions of its images unless they are given."""
-    data = settings.data[number].resolve()
-    dataset = load_dataset(data)
-    name = re.sub(r"[^A-Za-z0-9_]+", "_", dataset.name)
-    if [load_dataset(path).name for path in settings.data].count(dataset.name) > 1:
-        name += "_" + hashlib.sha256(str(data).encode()).hexdigest()[:6]  # datasets of one name differ by their paths
+def dataset_names(settings: CompareSettings) -> tuple[str, ...]:
+    """The names of the datasets in files of the comparison; those of one name get a part that their paths determine."""
+    names = [plain_name(load_dataset(path).name) for path in settings.data]
+    digests = [hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:6] for path in settings.data]
+    return tuple(
+        f"{name}_{digest}" if names.count(name) > 1 else name for name, digest in zip(names, digests, strict=True)
+    )
+
+
+def prepare(
+    settings: CompareSettings, number: int, name: str, show: Show, is_drawn: Callable[[Dataset], bool]
+) -> PreparedDataset:
+    """Loads the dataset `settings.data[number]`, and extracts the regions of its images unless they are given.
+
+    `name` is that of `dataset_names`.
+    """
+    dataset = load_dataset(settings.data[number].resolve())
     training, validation = training_and_validation(dataset)
-    split = dataset.split(settings.split_of(number))
+    split = evaluated_split(dataset, settings.split_of(number), show)
     show(f"{name}: {training.describe()}; {split.describe()}")
     images = {example.image_id: example for part in (training, validation, split) for example in part.examples}
     prepared = PreparedDataset(
         name=name,
         kind="drawn" if is_drawn(dataset) else "real",
-        options=settings.options[number if len(settings.options) > 1 else 0] if settings.options else "",
+        options=settings.options_of(number),
         split=split.name,
         dataset=dataset,
         store=resolved(settings.regions[number] if settings.regions else settings.out / "regions" / name),
