@@ -272,6 +272,28 @@ def test_datasets_of_one_name_are_told_apart_by_their_paths(
     assert first.name.startswith("scenes_") and second.name.startswith("scenes_")
 
 
+def test_outcomes_on_other_images_than_the_split_has_now_are_refused(
+    comparison: Comparison, settings: CompareSettings, tmp_path: Path
+) -> None:
+    """The name of a cell has the paths of its files, whose contents may change."""
+    shutil.copytree(settings.out / "cells", tmp_path / "cells")
+    shutil.copytree(settings.data[0].parent, tmp_path / "scenes")
+    changed = tmp_path / "scenes" / settings.data[0].name
+    old, new = (str(path.resolve()) for path in (settings.data[0], changed))
+    for seed in range(settings.seeds):
+        for recipe in settings.recipes:
+            one = Cell(recipe, settings.options[0], seed, "scenes", old, "val", str(settings.regions[0].resolve()))
+            for suffix in ("json", "npz"):
+                file = tmp_path / "cells" / f"{one.name}.{suffix}"
+                file.rename(file.with_name(f"{replace(one, data=new).name}.{suffix}"))
+    wanted = replace(settings, data=(changed,), out=tmp_path, finished_only=True)
+    assert [len(result.runs) for result in compare(wanted).datasets[0].recipes] == [2, 2]
+    names = (tmp_path / "scenes" / "val.txt").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "scenes" / "val.txt").write_text("\n".join(names[:-1]) + "\n", encoding="utf-8")
+    with pytest.raises(EvaluationError, match=r"-0-val\.json is of 6 images, .* val now has others: 5 images"):
+        compare(wanted)
+
+
 def test_without_a_val_split_the_images_that_training_holds_out_are_evaluated(
     tiny_dataset: Path, tiny_run: Path, tmp_path: Path
 ) -> None:

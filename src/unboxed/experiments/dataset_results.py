@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.grounded_split import can_be_grounded
+from unboxed.evaluation.grounded_split import can_be_grounded, has_gold_boxes
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.zero_shot_baseline import named_detector, zero_shot_baseline
+from unboxed.experiments.cells import Cell
 from unboxed.experiments.claims import BASELINE, tried_notes
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.outcomes import Outcome
@@ -19,6 +20,7 @@ from unboxed.experiments.plan import Plan, PreparedDataset, chosen_candidate, cl
 from unboxed.experiments.results import DatasetResult, RecipeResult
 from unboxed.experiments.verdicts import GridRow, Side, judge
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.progress import counted
 from unboxed.types import Example, Regions
 
 __all__ = ["result_of"]
@@ -81,10 +83,41 @@ def _finished(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -
     for (name, recipe), cells in plan.cells.items():
         if name != dataset.name:
             continue
-        outcomes = {cell.seed: outcome for cell in cells if (outcome := cell.outcome(settings.out)) is not None}
+        outcomes = {cell.seed: outcome for cell in cells if (outcome := _outcome(cell, dataset, settings)) is not None}
         if outcomes and (settings.finished_only or len(outcomes) == len(cells)):
             results[recipe] = RecipeResult.of(recipe, outcomes)
     return results
+
+
+def _outcome(cell: Cell, dataset: PreparedDataset, settings: CompareSettings) -> Outcome | None:
+    """The outcome of a finished cell, else None.
+
+    Raises:
+        EvaluationError: it is of other images, captions or phrases than the split has now.
+    """
+    outcome = cell.outcome(settings.out)
+    if outcome is None:
+        return None
+    has_gold = has_gold_boxes(dataset.examples)
+    if has_gold and Path(cell.regions) == dataset.store:
+        has_gold = can_be_grounded(dataset.examples, RegionStore.open(dataset.store))
+    captions = [caption for example in dataset.examples for caption in example.captions]
+    phrases = sum(len(phrase.boxes) > 0 for caption in captions for phrase in caption.phrases) if has_gold else 0
+    now = (tuple(example.image_id for example in dataset.examples), len(captions), phrases)
+    grounded = outcome.grounding.phrases if outcome.grounding is not None else 0
+    found = (outcome.image_ids, len(outcome.retrieval.rank_C), grounded)
+    if found != now:
+        file, split = settings.out / "cells" / f"{cell.name}.json", dataset.split
+        raise EvaluationError(
+            f"{file} is of {_described(*found)}, and the split {split} now has others: {_described(*now)}. Compare in "
+            f"another --out; or, if only {split} has changed, delete the file, and the cell is evaluated again."
+        )
+    return outcome
+
+
+def _described(image_ids: Sequence[str], captions: int, phrases: int) -> str:
+    images = counted(len(image_ids), "image")
+    return f"{images}, {counted(captions, 'caption')} and {counted(phrases, 'phrase')} with gold boxes"
 
 
 def _baselines(dataset: PreparedDataset) -> dict[str, GroundingScores]:
