@@ -196,6 +196,17 @@ class TestOutcomes:
         with pytest.raises(EvaluationError, match="damaged"):
             Outcome.load(tmp_path / "cell")
 
+    @pytest.mark.parametrize("total", [[1, 2], ["a"] * 6, 3])
+    def test_counts_of_errors_that_are_none_are_damaged(
+        self, comparison: Comparison, tmp_path: Path, total: object
+    ) -> None:
+        comparison.datasets[0].recipes[0].runs[0].save(tmp_path / "cell", {})
+        content = json.loads((tmp_path / "cell.json").read_text(encoding="utf-8"))
+        content["failures"]["total"] = total
+        (tmp_path / "cell.json").write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(EvaluationError, match="damaged"):
+            Outcome.load(tmp_path / "cell")
+
 
 class TestRuns:
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the killed fit's open log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from unboxed.errors import EvaluationError, plain_reason
 from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.error_analysis import ErrorTable, count_errors
+from unboxed.evaluation.error_analysis import ERROR_KINDS, ErrorTable, count_errors
 from unboxed.evaluation.grounded_split import (
     attention_metrics,
     can_be_grounded,
@@ -108,15 +108,13 @@ class Outcome:
             content = json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8"))
             arrays = read_arrays(stem.with_name(f"{stem.name}.npz"))
             one_fold_B = np.zeros(len(arrays["rank_B"]), dtype=np.intp)
-            errors = content["failures"]
+            errors = content["failures"]  # None without gold boxes
             outcome = Outcome(
                 seconds=float(content["seconds"]),
                 retrieval=RetrievalScores(arrays["rank_B"], arrays["rank_C"], arrays["image_of_C"], one_fold_B),
                 image_ids=tuple(arrays["image_ids"].tolist()),
                 grounding=_grounding(arrays) if "outcomes_MX" in arrays else None,
-                errors=ErrorTable({k: tuple(v) for k, v in errors["counts"].items()}, tuple(errors["total"]))
-                if errors
-                else None,
+                errors=None if errors is None else _error_table(errors),
                 more={name.split("/")[1]: _metric(arrays, name) for name in arrays if name.endswith("/ids")},
                 curve=LearningCurve.from_dict(content["curve"]) if "curve" in content else LearningCurve(),
             )
@@ -135,6 +133,13 @@ def _grounding(arrays: dict[str, npt.NDArray[Any]]) -> GroundingScores:
     types_of_M = tuple(tuple(lines.splitlines() if lines.endswith("\n") else lines.split()) for lines in lines_of_M)
     image_ids = tuple(arrays["grounded_ids"].tolist())
     return GroundingScores.of_outcomes(image_ids, arrays["image_of_M"], types_of_M, arrays["outcomes_MX"])
+
+
+def _error_table(values: Mapping[str, Any]) -> ErrorTable:
+    def counts(row: Sequence[float]) -> tuple[float, ...]:
+        return tuple(float(count) for count, _ in zip(row, ERROR_KINDS, strict=True))
+
+    return ErrorTable({name: counts(row) for name, row in values["counts"].items()}, counts(values["total"]))
 
 
 def _metric(arrays: dict[str, npt.NDArray[Any]], ids: str) -> PerImageMetric:
