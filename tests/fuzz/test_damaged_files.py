@@ -211,7 +211,8 @@ def _write_outcomes(folder: Path) -> None:
     results = [{"image_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5, "phrase": "a box"}]
     (folder / "results.json").write_text(json.dumps(results))
     curve = {"select_on": "loss", "planned": 2, "val_loss": [1.0, 0.5], "val_rsum": [1.0, 2.0]}
-    failures = {"counts": {"people": [1, 0, 0, 0]}, "total": [1, 0, 0, 0]}
+    kinds = [1, 0, 0, 0, 0, 0]
+    failures = {"counts": {"people": kinds}, "total": kinds}
     (folder / "cell.json").write_text(json.dumps({"seconds": 1.5, "failures": failures, "curve": curve}))
     two = np.arange(2)
     arrays = {"rank_B": two, "rank_C": two, "image_of_C": two, "image_ids": np.array(["7", "8"])}
