@@ -29,6 +29,7 @@ LATER = {
     "label_weight": 1.0,
     "label_beside": 0.1,
     "classes": "names",
+    "heads": "one",
 }
 """Options that came after version 0.1, in their order, as the earlier versions behaved."""
 

@@ -51,6 +51,7 @@ from unboxed.training.fitting import FitSettings, fit, fit_given
         ("ckd --prior-weight 1", "--prior-weight has no effect without --prior semantic"),
         ("ckd --match names --part-weight 2", "--part-weight has no effect without parts in --match"),
         ("sprm --match names --no-unit-vectors", "--unit-vectors has no effect without vectors in --match"),
+        ("ckd --match names --heads all", "--heads has no effect without vectors in --match"),
         ("ckd --affinities plain --vector-threshold 0.5", "--vector-threshold has no effect with --affinities plain"),
         ("ckd --pooling mean", "--pooling has no effect in recipes that compare whole phrases with regions"),
         ("sprm --phrase-words all", "--phrase-words has no effect in recipes that compare whole phrases"),

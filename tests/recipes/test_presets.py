@@ -107,6 +107,7 @@ MEANS: dict[str, dict[Any, str]] = {
     "unit_vectors": {False: "taken apart (--do_oov)"},
     "affinities": {"plain": "mean of head words against labels"},
     "places": {"released": "baseline"},
+    "heads": {"all": "roots of the noun chunks, else the last word"},
     "aggregation": {"mean": "Mean"},
     "bidirectional": {True: "mean of the two directions", False: "of one direction|one direction|LSTM over"},
     "both_ways": {False: "caption picks image only"},

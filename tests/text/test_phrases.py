@@ -251,6 +251,7 @@ def test_head_nouns_and_content_words_are_words(text: str) -> None:
     assert head_noun(text) in texts if texts else head_noun(text) == ""
     assert phrase_words(text).words == tuple(texts)
     assert phrase_words(text).up_to_head[-1:] == ((head_noun(text),) if texts else ())
+    assert set(phrase_words(text).heads) <= set(texts) and bool(phrase_words(text).heads) == bool(texts)
     content_W = content_mask(found, [(0, len(text))])
     assert content_W.tolist() == [is_content(word) for word in texts]
 
@@ -275,6 +276,22 @@ def test_a_very_long_text_takes_linear_time() -> None:
 )
 def test_head_noun(phrase: str, head: str) -> None:
     assert head_noun(phrase) == head
+
+
+@pytest.mark.parametrize(
+    ("phrase", "heads"),
+    [
+        ("a round table", ("table",)),
+        ("A group of young people", ("group", "people")),
+        ("the side of a building", ("side", "building")),
+        ("a man and a woman", ("man", "woman")),
+        ("Men, women and children", ("men", "women", "children")),
+        ("bright red", ("red",)),  # no noun phrase: the last word
+        ("...", ()),
+    ],
+)
+def test_head_nouns_of_all_noun_phrases(phrase: str, heads: tuple[str, ...]) -> None:
+    assert phrase_words(phrase).heads == heads
 
 
 def test_the_words_up_to_the_head_noun() -> None:

@@ -210,7 +210,8 @@ class PhraseMatcher:
 
     def _by_vectors(self, phrase: PhraseWords) -> Array:
         vectors = self.resources.vectors
-        vector = None if vectors is None else vectors.vector(phrase.head)
+        heads = phrase.heads if self.settings.heads == "all" else (phrase.head,)
+        vector = None if vectors is None else vectors.vector(" ".join(heads))
         if vector is None or self._class_vectors is None:
             return self._row([])
         cosine_N = self._class_vectors @ vector

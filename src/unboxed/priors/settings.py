@@ -42,6 +42,8 @@ class PriorSettings:
             (SPRM).
         affinities: the affinities of a phrase, as `shares` of their sum where that is above 1; or `plain`, as they are,
             and those of word vectors are the cosines, negative ones too, without temperature and threshold (SPRM).
+        heads: the word vector of a phrase is that of its `one` head noun, or the mean over the head nouns of `all` its
+            noun phrases (SPRM): "a group of people" has group and people.
         vector_threshold: the least cosine of word vectors that match, in [0, 1].
         background: the detector's score of a class that is absent, in [0, 1); it is subtracted.
         stuff_weight: weight of sky, grass, walls and the like beside things, in [0, 1].
@@ -86,6 +88,7 @@ class PriorSettings:
     label_weight: float = 1.0
     label_beside: float = 0.1
     classes: Literal["names", "wordnet"] = "names"
+    heads: Literal["one", "all"] = "one"
 
     def __post_init__(self) -> None:
         accept_strings(self)
@@ -113,7 +116,7 @@ class PriorSettings:
 
     @staticmethod
     def paper(word_vectors: Path | None = None) -> PriorSettings:
-        """SPRM's untrained module (section 3.2): cosine of the vectors of the head noun and of the region's label."""
+        """SPRM's untrained module (section 3.2): cosine of the vectors of the head nouns and of the region's label."""
         return PriorSettings(
             word_vectors=word_vectors,
             unit_vectors=False,
@@ -122,6 +125,7 @@ class PriorSettings:
             evidence="label",
             temperature=0,
             affinities="plain",
+            heads="all",
             vector_threshold=0,
             background=0,
             stuff_weight=1,

@@ -75,7 +75,7 @@ _RULES = (
     _Rule(("class_map",), lambda o: "map" in o["match"], "without map in --match"),
     _Rule(("part_weight",), lambda o: "parts" in o["match"], "without parts in --match"),
     _Rule(
-        ("word_vectors", "unit_vectors", "vector_threshold"),
+        ("word_vectors", "unit_vectors", "vector_threshold", "heads"),
         lambda o: "vectors" in o["match"],
         "without vectors in --match",
     ),

@@ -15,9 +15,8 @@ score of a caption with its paired image and with a hard negative: the image of 
 Where this differs from the paper by default: training includes phrases without boxes (captions alone do not show which
 phrases have none); a bidirectional GRU reads the whole caption; a temperature sharpens both distributions; the negative
 image is that of the caption with the most rare words in common, and regions have no word vectors of their classes; the
-prior uses more evidence than the paper's. `--preset paper` chooses all of this as the paper does. With either, the head
-of a phrase is one noun, for which the similarities `mean` and `max` of the paper's code are equal; there, "a man and a
-woman" has two heads.
+prior uses more evidence than the paper's, and one head noun of a phrase. `--preset paper` chooses all of this as the
+paper does, with noun phrases by rules instead of spaCy's.
 """
 
 from __future__ import annotations

@@ -114,10 +114,12 @@ class PhraseWords:
     """The words of a phrase.
 
     Attributes:
+        text: the phrase.
         words: lower-cased, in reading order.
         head: the head noun, one of `words`; "" for a phrase without words.
     """
 
+    text: str
     words: tuple[str, ...]
     head: str
 
@@ -125,6 +127,12 @@ class PhraseWords:
     def up_to_head(self) -> tuple[str, ...]:
         """The words up to the last occurrence of the head noun: "a hot dog on a plate" gives a, hot, dog."""
         return self.words[: len(self.words) - self.words[::-1].index(self.head)] if self.words else ()
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The head noun of each base noun phrase, else the last word: "a group of people" has group and people."""
+        chunks = base_phrases(self.text, words(self.text)) if self.words else []
+        return tuple(_head(self.words[first:stop]) for first, stop in chunks) or self.words[-1:]
 
 
 @lru_cache(maxsize=2**16)
@@ -138,7 +146,7 @@ def phrase_words(phrase: str) -> PhraseWords:
         ('dog', ('a', 'hot', 'dog'))
     """
     texts = tuple(word.text for word in words(phrase))
-    return PhraseWords(texts, _head(texts))
+    return PhraseWords(phrase, texts, _head(texts))
 
 
 def head_noun(phrase: str) -> str:
