@@ -42,6 +42,17 @@ def test_each_kind(answer: list[int], kind: str) -> None:
     assert error_kind(man, others, np.array([answer], np.float32), np.array([MAN, TREE], np.float32)) == kind
 
 
+def test_of_two_other_entities_the_one_that_the_answer_fits_best_decides() -> None:
+    man, other_man, hat = phrases()[0], phrases()[2], phrases()[1]
+    beside = replace(hat, boxes=np.array([[50, 0, 60, 18]], np.float32))
+    proposals = np.array([MAN], np.float32)
+    for answer, kind in (([50, 0, 60, 20], "wrong instance"), ([50, 0, 60, 18], "wrong object")):
+        assert error_kind(man, [other_man, beside], np.array([answer], np.float32), proposals) == kind
+    same = replace(hat, boxes=np.array([OTHER_MAN], np.float32))
+    answer = np.array([OTHER_MAN], np.float32)
+    assert error_kind(man, [same, other_man], answer, proposals) == "wrong instance", "of equal IoU, the same type"
+
+
 def test_without_a_matching_proposal_the_proposals_are_the_error_and_no_answer_is_background() -> None:
     man, *others = phrases()
     tree = np.array([TREE], np.float32)

@@ -1,4 +1,4 @@
-"""The conventions in which published metrics of boxes differ: what an edge is, and what counts as on it.
+"""When a predicted box or point matches a gold box, under the conventions in which published metrics differ.
 
 Boxes have continuous edges here. Published code often takes the numbers of a predicted box for its first and last
 pixels, so that it is one pixel wider and higher. The effect is small, but a number that is compared with a published
@@ -42,11 +42,13 @@ class BoxRule(BoxRuleOptions):
     def intersection_over_union(self, boxes: _Boxes, gold_boxes: _Boxes) -> _Boxes:
         """IoU `[..., N, M]` of predicted boxes `[..., N, 4]` and gold boxes `[..., M, 4]` with continuous edges.
 
-        An empty box overlaps nothing under any rule.
+        It is computed in float64, so that all metrics decide alike on boxes whose IoU is close to the threshold. An
+        empty box overlaps nothing under any rule.
         """
-        if self.boxes == "continuous":
-            return iou(boxes, gold_boxes)
-        return iou(boxes + _WIDER * (area(boxes) > 0)[..., None], gold_boxes)
+        boxes, gold_boxes = boxes.astype(np.float64), gold_boxes.astype(np.float64)
+        if self.boxes == "inclusive":
+            boxes += _WIDER * (area(boxes) > 0)[..., None]
+        return iou(boxes, gold_boxes)
 
     def overlaps(self, boxes: _Boxes, gold_boxes: _Boxes) -> npt.NDArray[np.bool_]:
         """`[..., N, M]`: whether the IoU is large enough."""

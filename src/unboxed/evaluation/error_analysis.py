@@ -4,13 +4,14 @@ The first kind that applies is the answer's:
 
     ok               IoU >= 0.5 with one of the gold boxes: correct under `recall_any@1`
     no proposal      no region has IoU >= 0.5 with a gold box, so no ranking could be correct
-    wrong instance   IoU >= 0.5 with a gold box of another entity of the image that shares a type: the other man
-    wrong object     the same with an entity of other types: the man's hat instead of the man
+    wrong instance   IoU >= 0.5 with a gold box of another entity of the image, and the one with the highest IoU shares
+                     a type: the other man
+    wrong object     the same, and that entity is of other types: the man's hat instead of the man
     loose box        IoU >= 0.25 with a gold box: the right place, the wrong extent
     background       everything else, including no answer
 
-An entity is a coreference chain. Where chains are unknown, every other phrase of the same caption is another entity. If
-the answer fits two other entities equally well, one that shares a type is used.
+An entity is a coreference chain. Where chains are unknown, every other phrase of the same caption is another entity. Of
+two other entities with the same IoU, one that shares a type counts. Boxes have continuous edges (`CONTINUOUS_RULE`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unboxed.boxes import iou
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE
 from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.types import Array, Phrase
 
@@ -89,21 +90,23 @@ def error_kind(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposal
         answer: `[1, 4]`, or `[0, 4]` for none.
         proposals: `[R, 4]`, the boxes that the answer was chosen from; None where the image has no regions.
     """
-    overlap = float(iou(answer, phrase.boxes).max(initial=0))
+    overlap = _highest_iou(answer, phrase)
     if overlap >= _RIGHT:
         return "ok"
-    if proposals is None or float(iou(proposals, phrase.boxes).max(initial=0)) < _RIGHT:
+    if proposals is None or _highest_iou(proposals, phrase) < _RIGHT:
         return "no proposal"
     best, same_type = max(
-        (
-            (float(iou(answer, other.boxes).max(initial=0)), bool(set(other.types) & set(phrase.types)))
-            for other in others
-        ),
+        ((_highest_iou(answer, other), bool(set(other.types) & set(phrase.types))) for other in others),
         default=(0.0, False),
     )
     if best >= _RIGHT:
         return "wrong instance" if same_type else "wrong object"
     return "loose box" if overlap >= _LOOSE else "background"
+
+
+def _highest_iou(boxes: Array, phrase: Phrase) -> float:
+    """The highest IoU of any of the boxes `[N, 4]` with a gold box of the phrase; 0 without boxes."""
+    return float(CONTINUOUS_RULE.intersection_over_union(boxes, phrase.boxes).max(initial=0))
 
 
 def _answers(
