@@ -292,6 +292,29 @@ def test_all_images_are_a_split(drawn_run: Path, tiny_world: World) -> None:
     assert result.scores.images == sum(part.scores.images for part in parts if part.scores is not None) == 40
 
 
+@pytest.mark.parametrize(("split", "trained_on"), [("train", 24), ("val", 0), ("test", 0), ("all", 24)])
+def test_images_that_the_run_was_trained_on_are_counted(
+    drawn_run: Path, tiny_world: World, split: str, trained_on: int
+) -> None:
+    result = evaluate_run(drawn_run, tiny_world[0], replace(NO_REPORT, split=split))
+    assert result.trained_on == trained_on
+    assert ("Images of the training" in result.facts) == ("trained_on" in result.to_dict()) == (trained_on > 0)
+    if trained_on:
+        assert "was trained on 24 images of these" in result.facts["Images of the training"]
+
+
+def test_other_images_are_not_called_images_of_the_training(
+    drawn_run: Path, tiny_world: World, tmp_path: Path
+) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(tiny_world[0].parent, copied)
+    result = evaluate_run(drawn_run, copied / tiny_world[0].name, replace(NO_REPORT, split="val"))
+    assert result.trained_on is None
+    assert "such as with --split all" in result.facts["Few images"]
+    of_the_training = evaluate_run(drawn_run, tiny_world[0], replace(NO_REPORT, split="val"))
+    assert "--split all" not in of_the_training.facts["Few images"]
+
+
 def test_a_run_that_cannot_be_written_is_scored_without_a_report(
     drawn_run: Path, tiny_world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

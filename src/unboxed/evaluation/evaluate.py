@@ -29,7 +29,7 @@ from unboxed.evaluation.predictions import ScoredPredictions, score_predictions,
 from unboxed.evaluation.presence import score_presence
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.run_report import with_report
-from unboxed.evaluation.split_regions import chosen_split, embedded_split
+from unboxed.evaluation.split_regions import chosen_split, embedded_split, images_trained_on
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store import RegionStore
@@ -89,7 +89,15 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
     grounder, store = embedded.grounder, embedded.store
     presence = score_presence(embedded, split.examples)
     corrected = grounder.config.facts.get("corrections", {}).get("boxes", 0)
-    result = EvaluatedRun(run, data, split.name, presence=presence, predictions=predictions, corrected_boxes=corrected)
+    result = EvaluatedRun(
+        run,
+        data,
+        split.name,
+        presence=presence,
+        predictions=predictions,
+        corrected_boxes=corrected,
+        trained_on=images_trained_on(grounder.config, dataset, split),
+    )
     if options.retrieval:
         others = [embedded_split(other, split, options, show) for other in options.ensemble]
         retrieval = _retrieval([embedded, *others], split.examples, options.folds)

@@ -41,6 +41,7 @@ class EvaluatedRun:
         single: the same run evaluated in single precision; None if the precision is single.
         presence: detection of absent phrases; None if the model is not calibrated.
         corrected_boxes: number of boxes corrected by people that trained the run.
+        trained_on: number of the evaluated images that the run was trained on; None if its data were others.
         baselines: scores of the untrained baselines by name; empty without a report.
         report: the HTML file; None if not written.
     """
@@ -60,6 +61,7 @@ class EvaluatedRun:
     single: EvaluatedRun | None = None
     sets: SetScores | None = None
     corrected_boxes: int = 0
+    trained_on: int | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -72,10 +74,16 @@ class EvaluatedRun:
             "Absent phrases": self.presence,
         }
         found = {name: str(part) for name, part in parts.items() if part is not None}
+        if self.trained_on:
+            found["Images of the training"] = (
+                f"the run was trained on {counted(self.trained_on, 'image')} of these, so its scores are higher than "
+                "on new images."
+            )
         if (images := self._images) is not None and images < _FEW:
+            more = ", such as with --split all" if self.trained_on is None and self.split != "all" else ""
             found["Few images"] = (
                 f"{counted(images, 'image')} can say little, and 95 % intervals of so few are narrower than they "
-                f"should be; evaluate at least {_FEW}" + (", such as with --split all." if self.split != "all" else ".")
+                f"should be; evaluate at least {_FEW} that the run was not trained on{more}."
             )
         if self.corrected_boxes:
             found["Supervision"] = f"{self.corrected_boxes:,} boxes that people corrected, besides captions"
@@ -135,6 +143,8 @@ class EvaluatedRun:
         grounding = {} if self.scores is None else self.scores.to_dict()
         if self.corrected_boxes:
             more["corrected_boxes"] = self.corrected_boxes
+        if self.trained_on:
+            more["trained_on"] = self.trained_on
         if self.ensemble:
             more["ensemble"] = [str(run) for run in self.ensemble]
         if self.predictions is not None:

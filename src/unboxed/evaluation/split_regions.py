@@ -11,6 +11,7 @@ from unboxed.errors import DatasetError, StoreError
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
+from unboxed.inference.run_config import RunConfig
 from unboxed.regions.cache import image_key
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import ImportedRegions
@@ -21,7 +22,7 @@ from unboxed.runtime.progress import Show, counted
 from unboxed.training.splits import training_and_validation, with_short_captions
 from unboxed.types import Example
 
-__all__ = ["chosen_split", "embedded_split"]
+__all__ = ["chosen_split", "embedded_split", "images_trained_on"]
 
 
 def chosen_split(dataset: Dataset, options: EvaluationOptions, show: Show) -> Split:
@@ -42,6 +43,21 @@ def _held_out(dataset: Dataset) -> Split:
             f"{dataset.path} has no split 'val', and too few images to hold some of them out; evaluate all with "
             "--split all."
         ) from None
+
+
+def images_trained_on(config: RunConfig, dataset: Dataset, split: Split) -> int | None:
+    """The number of a split's images that a run was trained on; None if it was trained on no images of the dataset.
+
+    After a training on a fraction of the images, those left out are counted too.
+    """
+    if not config.options.trains or config.facts.get("data") != str(dataset.path.resolve()):
+        return None
+    try:
+        training, _ = training_and_validation(dataset)
+    except DatasetError:  # the dataset was changed since
+        return None
+    trained_on = {example.image_id for example in training.examples}
+    return sum(example.image_id in trained_on for example in split.examples)
 
 
 def embedded_split(run: Path, split: Split, options: EvaluationOptions, show: Show) -> EmbeddedSplit:
