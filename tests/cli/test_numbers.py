@@ -16,7 +16,10 @@ _COMMANDS = {
     "search": ["search", "OUT", "a man"],
     "ground": ["ground", "RUN", "DATA", "a man", "--json"],
     "compare": ["compare", "--data", "DATA", "--out", "OUT", "--recipes", "vse"],
+    "compare vse": ["compare", "--data", "DATA", "--out", "OUT", "--recipes"],
+    "evaluate": ["evaluate", "RUN", "--data", "DATA"],
     "fit": ["fit", "vse", "--data", "DATA", "--out", "OUT"],
+    "fit without a recipe": ["fit", "--data", "DATA", "--out", "OUT"],
 }
 
 
@@ -44,6 +47,14 @@ _COMMANDS = {
         ("compare", "--jobs", ("0", "-1", _HUGE)),
         ("fit", "--members", ("0", "2147483647")),
         ("fit", "--margin", ("nan", "inf", "1e30")),
+        ("fit", "--min-count", ("0", "-1", _HUGE)),
+        ("fit", "--train-fraction", ("nan", "0", "2")),
+        ("fit", "--devices", ("0", "-1")),
+        ("fit without a recipe", "--epochs", ("0", "-1")),
+        ("fit without a recipe", "--min-count", ("0", "-1")),
+        ("compare vse", "--min-count", ("0", "-1")),
+        ("compare vse", "--train-fraction", ("nan", "0")),
+        ("evaluate", "--folds", ("0", "-1")),
     ],
 )
 def test_a_number_out_of_range_is_refused_with_its_option(
@@ -57,7 +68,10 @@ def test_a_number_out_of_range_is_refused_with_its_option(
 ) -> None:
     paths = {"DATA": tiny_dataset, "RUN": tiny_run, "OUT": tmp_path / "out"}
     for value in values:
-        line = error_line(*[paths.get(word, word) for word in _COMMANDS[command]], f"{option}={value}")
+        given = f"{option}={value}"
+        if command == "compare vse":
+            given = f"vse {given}"  # an option of the recipe
+        line = error_line(*[paths.get(word, word) for word in _COMMANDS[command]], given)
         name = option.strip("-")
         assert any(word in line for word in (name, name.replace("-", "_"))), line
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.safetensors"))

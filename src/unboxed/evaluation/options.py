@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from unboxed.errors import EvaluationError
-from unboxed.runtime.counts import require_literals
+from unboxed.runtime.counts import require_count, require_literals
 from unboxed.runtime.paths import accept_strings
 
 __all__ = ["BoxEdges", "BoxRuleOptions", "EvaluationOptions", "Overlap"]
@@ -75,3 +75,4 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         accept_strings(self)
+        require_count("--folds", self.folds, error=EvaluationError)

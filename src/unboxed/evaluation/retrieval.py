@@ -170,7 +170,7 @@ def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, fo
             "images; give one row an image, one column a caption, and each image at least one caption."
         )
     if folds < 1 or images % folds:
-        raise EvaluationError(f"{images} images do not make {folds} folds of equal size; use folds=1.")
+        raise EvaluationError(f"{images} images do not make {folds} folds of equal size; use --folds 1.")
     fold_of_B = np.arange(images) // (images // folds)
     rank_B, rank_C = np.ones(images, dtype=np.int64), np.ones(len(image_of_C), dtype=np.int64)
     for fold in range(folds):

@@ -30,11 +30,12 @@ from unboxed.recipes.idle_options import named_flags, refuse_idle_options
 from unboxed.recipes.plugins import find_recipe, known_recipes
 from unboxed.recipes.presets import DEFAULT_DATASET, PresetName, dataset_kind, make_preset, preset_arguments
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.counts import require_count
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import Report, Show, TrainingProgress, show
 from unboxed.training.combinations import region_options, require_read
 from unboxed.training.fitting import fit_given
-from unboxed.training.options import FitSettings
+from unboxed.training.options import FitSettings, require_fraction
 from unboxed.training.teacher import teacher_digest
 
 __all__ = ["Cell", "FitOptions", "ParsedRecipe", "evaluated_split", "parse_recipe", "run_cell"]
@@ -72,6 +73,10 @@ class FitOptions:
     language_model: str | None = None
     min_count: int = 2
     train_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_count("--min-count", self.min_count, error=EvaluationError)
+        require_fraction(self.train_fraction)
 
 
 class ParsedRecipe(NamedTuple):

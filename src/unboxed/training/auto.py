@@ -66,6 +66,7 @@ def default_fit(
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     training = sample_images(training, settings.train_fraction, seed)
+    default_recipe(True, len(training.examples), epochs, seed)  # an error before regions are found
     if settings.regions is None:
         if sources is None:
             sources, which = default_regions(dataset)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from unboxed.errors import RunError
-from unboxed.runtime.counts import require_literals
+from unboxed.errors import DatasetError, RunError
+from unboxed.runtime.counts import require_count, require_literals
 from unboxed.runtime.paths import accept_strings
 
-__all__ = ["FitSettings", "Logger", "Precision", "StepOptions"]
+__all__ = ["FitSettings", "Logger", "Precision", "StepOptions", "require_fraction"]
 
 Logger = Literal["tensorboard", "wandb"]
 Precision = Literal["32", "bf16-mixed"]
@@ -88,5 +88,14 @@ class FitSettings:
     def __post_init__(self) -> None:
         accept_strings(self)
         require_literals(self, RunError)
+        for option, value in (("--min-count", self.min_count), ("--devices", self.devices), ("--nodes", self.nodes)):
+            require_count(option, value, error=RunError)
+        require_fraction(self.train_fraction)
         if self.chunk < 0:
             raise RunError(f"--chunk is {self.chunk}; expected a number of captions, or 0 for all.")
+
+
+def require_fraction(fraction: float) -> None:
+    """Raise a `DatasetError` for a fraction of the images outside (0, 1]."""
+    if not 0 < fraction <= 1:
+        raise DatasetError(f"--train-fraction is {fraction}; it is a share of the images, in (0, 1].")

@@ -11,6 +11,7 @@ from unboxed.errors import DatasetError
 from unboxed.runtime.progress import Show, counted
 from unboxed.runtime.seeds import generator
 from unboxed.text.tokens import words
+from unboxed.training.options import require_fraction
 from unboxed.types import Caption
 
 __all__ = ["sample_images", "training_and_validation", "with_short_captions"]
@@ -61,8 +62,7 @@ def sample_images(split: Split, fraction: float, seed: int) -> Split:
     Raises:
         DatasetError: a fraction outside (0, 1].
     """
-    if not 0 < fraction <= 1:
-        raise DatasetError(f"--train-fraction is {fraction}; it is a share of the images, in (0, 1].")
+    require_fraction(fraction)
     if fraction == 1:
         return split
     count = max(round(fraction * len(split.examples)), 2)
