@@ -171,7 +171,11 @@ def test_regions_of_a_store_are_labelled_like_those_found_in_the_images(
     [
         ("coco", "folder", r"folder is a folder; the coco format is one file, such as .*folder.boxes\.json"),
         ("csv", "folder", r"such as .*boxes\.csv"),
-        ("csv", "file.txt", "was not written by `unboxed label`; choose another name, or remove it"),
+        ("csv", "file.csv", "was not written by `unboxed label`; choose another name, or remove it"),
+        ("coco", "new.csv", r"is no name for the coco format; let it end in \.json, or add --format csv\."),
+        ("csv", "new.jsonl", r"is no name for the csv format; let it end in \.csv, or add --format hf\."),
+        ("coco", "file.txt", r"is no name for the coco format; let it end in \.json\."),
+        ("yolo", "new.csv", "is no name for the yolo format; name a folder, or add --format csv"),
         ("yolo", "file.txt", "is in the way: the yolo format is a folder of its own"),
         ("yolo", "full", r"is in the way: .*, and file\.txt is not part of it; name a new folder"),
     ],
@@ -181,11 +185,11 @@ def test_something_else_in_the_place_of_the_output_is_left_alone(
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "full").mkdir()
-    (tmp_path / "file.txt").write_text("mine")
-    (tmp_path / "full" / "file.txt").write_text("mine")
+    for name in ("file.txt", "file.csv", "full/file.txt"):
+        (tmp_path / name).write_text("mine")
     with pytest.raises(ExportError, match=message):
         label_dataset(tiny_dataset, tiny_run, tmp_path / place, LabelOptions(form), show=print)
-    assert len(list(tmp_path.rglob("*"))) == 4
+    assert len(list(tmp_path.rglob("*"))) == 5
 
 
 def test_a_yolo_dataset_of_another_program_is_not_replaced(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from unboxed.export.labeller import Labeller
 from unboxed.export.labels import Selection, resized
 from unboxed.export.labels_file import Labels, companion, is_companion, write_labels
 from unboxed.export.names import BoxNames
-from unboxed.export.options import LabelOptions, SelectionOptions, format_of
+from unboxed.export.options import FORMATS, LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import select_boxes
 from unboxed.inference.calibration_notes import refusal_note, unknown_images_note
 from unboxed.inference.grounder import Grounder
@@ -262,6 +262,7 @@ def _check_place(out: Path, form: LabelFormat) -> None:
     own = [companion(out, "labels"), _groundings_file(out)]
     if is_companion(out):
         raise ExportError(f"{out} is called as the files that are kept beside an output; choose another name.")
+    _check_ending(out, form)
     if form.suffix and out.is_dir():
         file = out / f"boxes{form.suffix}"
         raise ExportError(f"{out} is a folder; the {form.key} format is one file, such as {file}.")
@@ -273,6 +274,17 @@ def _check_place(out: Path, form: LabelFormat) -> None:
             "name a new folder."
         )
     require_writable(out)
+
+
+def _check_ending(out: Path, form: LabelFormat) -> None:
+    """Raise an error for a name that ends as the files of another format, or, of a file, as those of no format."""
+    suffix = out.suffix.lower()
+    others = [other.key for other in FORMATS if other.suffix == suffix and suffix]
+    if not suffix or out.is_dir() or suffix == form.suffix or not (form.suffix or others):
+        return
+    kind = f"let it end in {form.suffix}" if form.suffix else "name a folder"
+    fix = f", or add --format {' or '.join(others)}" if others else ""
+    raise ExportError(f"{out} is no name for the {form.key} format; {kind}{fix}.")
 
 
 def _require_unread(written: Sequence[Path], source: LabelSource, rule: SelectionOptions) -> None:
