@@ -237,6 +237,29 @@ def test_a_dataset_is_browsed_by_right_and_wrong(page: Any) -> None:
     assert page.locator("#cards li:not(:has(.badge.wrong))").count() == 0
 
 
+def test_a_phrase_that_is_absent_has_a_box_only_where_gold_boxes_judge_it(page: Any) -> None:
+    def make_absent(route: Any) -> None:
+        answer = route.fetch()
+        content = answer.json()
+        for item in content["items"]:
+            for phrase in item["phrases"]:
+                phrase["present"] = False
+        if "start=0" in route.request.url:
+            for phrase in content["items"][0]["phrases"]:
+                phrase |= {"gold": [], "outcome": None}
+        route.fulfill(response=answer, json=content)
+
+    page.route("**/api/browse*", make_absent)
+    page.click("#tab-browse")
+    cards = page.locator("#cards > li")
+    playwright_api.expect(cards).to_have_count(12)
+    assert cards.nth(0).locator(".outline").count() == 0 < cards.nth(0).locator(".chip.absent").count()
+    assert "probably not in the image" in cards.nth(0).locator(".chip").first.get_attribute("aria-label")
+    assert page.locator("#cards .outline.best").count() > 0
+    assert page.locator("#cards .chip.absent:has(.badge)").count() == 0 < page.locator("#cards .chip .badge").count()
+    assert page.locator("#cards .chip:not(.absent):not(:has(.badge))").count() == 0
+
+
 def test_it_fits_a_phone_and_follows_the_colour_theme(page: Any, images: Path) -> None:
     page.set_viewport_size({"width": 345, "height": 720})
     _ground(page, images / "3.png")

@@ -80,21 +80,24 @@ export class BrowseView {
       picture.highlight(target?.phrase === undefined ? null : { phrase: target.phrase });
       for (const chip of line.querySelectorAll(".chip")) chip.classList.toggle("on", target?.phrase === Number(chip.dataset.phrase));
     };
+    // The outcome of a phrase with gold boxes is that of its best box; any other phrase that is absent has no box.
+    const hasBoxes = phrases.map((phrase) => phrase.present || phrase.outcome !== null);
     const picture = new AnnotatedImage({ onHighlight: highlight, tags: false });
     picture.show(pictureUrl(photo.id, "thumbnail"), { size: [photo.width, photo.height], shape: photo.shape, alt: photo.name });
     picture.setBoxes(phrases.flatMap((phrase, p) => [
       ...phrase.gold.map((box) => ({ box, phrase: p, gold: true, colours: colours(p) })),
-      ...phrase.set_ranks.map((rank) => ({ box: phrase.boxes[rank], phrase: p, rank, colours: colours(p), label: phrase.text })),
+      ...(hasBoxes[p] ? phrase.set_ranks : []).map((rank) => ({ box: phrase.boxes[rank], phrase: p, rank, colours: colours(p), label: phrase.text })),
     ]));
     renderCaption(line, {
       caption,
       phrases,
       colours: this.info.palette,
-      describe: (p) => `${phrases[p].text}: ${{ ok: "right", null: "no gold box" }[phrases[p].outcome] ?? `wrong, ${phrases[p].outcome}`}`,
+      describe: (p) => `${phrases[p].text}: ${!hasBoxes[p] ? "probably not in the image" : { ok: "right", null: "no gold box" }[phrases[p].outcome] ?? `wrong, ${phrases[p].outcome}`}`,
       badge: (p) => outcomeBadge(phrases[p].outcome),
       onHighlight: highlight,
       onSelect: highlight,
     });
+    for (const chip of line.querySelectorAll(".chip")) chip.classList.toggle("absent", !hasBoxes[Number(chip.dataset.phrase)]);
     const open = create("button", { type: "button", className: "link fine", textContent: "Open", "aria-label": `Open ${photo.name}` });
     open.onclick = () => this.onOpen({ id: photo.id, name: photo.name, shape: photo.shape }, caption);
     const frame = create("div", { className: "frame" }, picture.element);

@@ -44,7 +44,7 @@ export class GroundView {
 
   addControls() {
     const { limits, formats } = this.info;
-    $("limits").textContent = `JPEG, PNG, WebP, GIF, BMP or TIFF, up to ${formatNumber(limits.bytes / 1e6)} MB`;
+    $("limits").textContent = `JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, up to ${formatNumber(limits.bytes / 1e6)} MB`;
     $("or-paste").textContent = this.info.photos ? ", paste one, or pick one below" : ", or paste one";
     for (const [format, label] of Object.entries(formats)) {
       $("downloads").append(create("button", { type: "button", className: "quiet little", textContent: label, onclick: () => this.download(format) }));
