@@ -335,6 +335,18 @@ def test_a_zero_shot_detector_is_a_row_among_the_baselines(
     assert "--baseline hf:owl" in page
 
 
+def test_what_belongs_to_no_comparison_is_not_written_into(
+    settings: CompareSettings, tiny_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "regions").mkdir(exist_ok=True)
+    before = sorted(run.rglob("*"))
+    with pytest.raises(EvaluationError, match="is no comparison and holds regions, which would be written into"):
+        compare(replace(settings, out=run))
+    assert sorted(run.rglob("*")) == before
+
+
 def test_bad_requests(capsys: pytest.CaptureFixture[str], settings: CompareSettings, tmp_path: Path) -> None:
     data = ["--data", str(settings.data[0]), "--out", str(tmp_path)]
     for more, expected in (

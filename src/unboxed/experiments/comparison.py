@@ -13,6 +13,7 @@ recipes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError
@@ -40,6 +41,8 @@ from unboxed.runtime.progress import Show, counted
 
 __all__ = ["compare"]
 
+_FOLDERS = ("cells", "runs", "regions", "negatives")
+
 
 def compare(
     settings: CompareSettings,
@@ -64,7 +67,9 @@ def compare(
     _check(settings, names)
     with waiting(settings.wait), folder_lock(settings.out, show=show):
         if (settings.out / "cells").is_dir():  # otherwise it is new, or another folder
-            remove_left_overs(settings.out, ("cells", "runs", "regions", "negatives"))
+            remove_left_overs(settings.out, _FOLDERS)
+        else:
+            _require_free(settings.out)
         return _compare(settings, names, show, is_drawn)
 
 
@@ -97,6 +102,15 @@ def _compare(
             f"{f' ({log})' if settings.jobs > 1 and log.is_file() else ''}. The results are of the others."
         )
     return comparison
+
+
+def _require_free(out: Path) -> None:
+    """Raises `EvaluationError` where a folder that is no comparison has what a comparison would write into."""
+    others = [name for name in (*_FOLDERS, "results.md", "results.html") if (out / name).exists()]
+    if others:
+        raise EvaluationError(
+            f"{out} is no comparison and holds {others[0]}, which would be written into; choose another folder."
+        )
 
 
 def _check(settings: CompareSettings, names: Sequence[str]) -> None:

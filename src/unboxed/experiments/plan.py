@@ -120,6 +120,7 @@ def prepare(
         images=tuple(images.values()),
         training_images=len(training.examples),
     )
+    (settings.out / "cells").mkdir(parents=True, exist_ok=True)  # from now on it is the folder of a comparison
     if not settings.regions:
         _extract(prepared, RegionSettings.default_for(dataset), prepared.store, show)
     store = RegionStore.open(prepared.store)  # raises for an unreadable store before anything is trained
