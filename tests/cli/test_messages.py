@@ -102,7 +102,9 @@ MISTAKES = [
     (
         "fit ckd --prior semantic --data DATA --out T/new --regions STORE",
         "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
-        "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation.",
+        "regions with a detector (--detector FILE of `unboxed regions` or `fit`, or `detector` under [regions] of the "
+        "dataset file), or train without the prior: another recipe, such as infoground, or --prior none "
+        "--distillation 0.",
     ),
     ("ground T/gone IMAGE box", "There is no folder T/gone; name that of a run, or train one with `unboxed fit`."),
     (

@@ -34,8 +34,9 @@ _RANGES |= {"grid": (0, 100), "pixels": (0, 1024), "query_limit": (1, 100_000)}
 WITHOUT_DETECTOR = (
     "They are good enough to search images by captions; their boxes are not: on COCO images they point at fewer "
     "objects than the image centre does. For boxes, fetch a detector once, such as `hf download hustvl/yolos-tiny`, "
-    "PekingU/rtdetr_r18vd or PekingU/rtdetr_v2_r18vd (all Apache 2.0); `fit` then takes it from the cache, with "
-    '`pip install "unboxed[hf]"`. Or name an ONNX file: --detector FILE.'
+    "PekingU/rtdetr_r18vd or PekingU/rtdetr_v2_r18vd (all Apache 2.0); `fit` without a recipe then takes it from the "
+    'cache, with `pip install "unboxed[hf]"`. Or name an ONNX file: --detector FILE, or `detector` under [regions] of '
+    "the dataset file."
 )
 """What regions are good for that no detector found, and which detectors are available; `fit` and `doctor` print it."""
 

@@ -198,7 +198,9 @@ def require_class_names(options: RecipeConfig, named: bool) -> None:
     if options.needs_prior and not named:
         raise RegionsError(
             "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
-            "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation."
+            "regions with a detector (--detector FILE of `unboxed regions` or `fit`, or `detector` under [regions] of "
+            "the dataset file), or train without the prior: another recipe, such as infoground, or --prior none "
+            "--distillation 0."
         )
 
 
