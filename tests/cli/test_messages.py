@@ -98,6 +98,11 @@ MISTAKES = [
         "STORE was made with other settings than the run: grid: 3 there, 2 here; segments: true there, false here. "
         "Leave out --regions, and regions are extracted with the settings of the run.",
     ),
+    ("fit --data RUN --out T/new", "RUN is a run, and holds no images with captions; name the folder of the images."),
+    (
+        "label STORE --run RUN --out T/new.json",
+        "STORE is a store of regions, and holds no images with captions; name the folder of the images.",
+    ),
     ("evaluate RUN --data DATA --split tset", "DATA has no split 'tset'; expected one of: val, train, all."),
     (
         "fit ckd --prior semantic --data DATA --out T/new --regions STORE",

@@ -274,6 +274,26 @@ def test_ids_are_whole_numbers_however_they_are_written(tmp_path: Path) -> None:
     assert load_dataset(folder / "b.json").notes == (f"Left out: 1 row without an image ({folder / 'b.json'}, row 3)",)
 
 
+@pytest.mark.parametrize(
+    ("name", "form", "kind"),
+    [
+        ("config.json", "unboxed-run", "a run"),
+        ("store.json", "unboxed-regions", "a store of regions"),
+        ("index.json", "unboxed-index", "an index"),
+        ("export.json", "unboxed-onnx", "an export"),
+    ],
+)
+def test_a_folder_that_a_command_has_written_is_no_dataset_unless_it_has_images(
+    name: str, form: str, kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(json.dumps({"format": form, "version": 1}))
+    with pytest.raises(DatasetError, match=f"is {kind}, and holds no images with captions; name the folder"):
+        load_dataset(tmp_path)
+    _images(tmp_path, "a.jpg")
+    (tmp_path / "captions.csv").write_text("image,caption\na.jpg,a dog\n")
+    assert load_dataset(tmp_path).split("all").examples[0].image_id == "a.jpg"
+
+
 def test_a_folder_of_images_alone_and_one_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="No images found in"):
         load_dataset(tmp_path)

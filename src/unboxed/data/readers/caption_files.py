@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -36,6 +37,13 @@ _OTHERS = {
     **dict.fromkeys(IMAGE_SUFFIXES, "name the folder of the images"),
 }
 _IMAGE_FOLDER = re.compile(r"im(age|g)|pho?to|pic|jpe?g|png|train|val|test|data", re.IGNORECASE)
+_WRITTEN = {
+    "config.json": ("unboxed-run", "a run"),
+    "store.json": ("unboxed-regions", "a store of regions"),
+    "index.json": ("unboxed-index", "an index"),
+    "export.json": ("unboxed-onnx", "an export"),
+}
+"""What a command has written into a folder: a file, its format, and what the folder is."""
 _BOXES = ",x1,y1,x2,y2,"  # columns of the tables that `unboxed label` writes
 _NAMED = 3  # files, at most, whose problem a message states
 _TRIED = 20  # rows whose images are looked for
@@ -64,8 +72,10 @@ def find_captions(folder: Path) -> CaptionFolder:
     split; text files of the images; tables in subfolders.
 
     Raises:
-        DatasetError: no captions, no images, or several tables.
+        DatasetError: no captions, no images, or several tables; or a folder that a command has written.
     """
+    if (written := _written(folder)) and not image_files(folder):
+        raise DatasetError(f"{folder} is {written}, and holds no images with captions; name the folder of the images.")
     if files := dataset_files(folder):
         found = unpacked(folder, files)
         what = f"{len(files)} file{'s' if len(files) > 1 else ''} of a dataset, unpacked into {found}"
@@ -79,6 +89,18 @@ def find_captions(folder: Path) -> CaptionFolder:
     if text_files(folder):
         return CaptionFolder(folder, folder, "a text file for each image")
     raise DatasetError(_nothing_found(folder))
+
+
+def _written(folder: Path) -> str:
+    """What the folder is, such as "a run", if a command has written it; else ""."""
+    for name, (form, kind) in _WRITTEN.items():
+        try:
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(content, dict) and content.get("format") == form:
+            return kind
+    return ""
 
 
 def folder_with(folder: Path, captions: Path) -> Path:
