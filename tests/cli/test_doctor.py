@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_every_dependency_is_checked_and_every_named_extra_exists() -> None:
     fixes = [found.fix for found in check_installation()]
     extras = {extra for fix in fixes for extra in re.findall(r"unboxed\[(\w+)\]", fix)}
     extras |= {extra for _, extra, _ in doctor._OPTIONAL.values()}
-    assert extras <= set(PROJECT["optional-dependencies"])
+    assert extras == set(PROJECT["optional-dependencies"]) - {"dev", "docs", "scenes"}  # `onnx` is checked for both
 
 
 def test_a_missing_part_is_named_with_its_command(
@@ -151,6 +152,13 @@ def test_without_a_detector_it_says_how_to_fetch_one(tmp_path: Path, monkeypatch
     found = _found("in the Hugging Face cache")
     assert (found.verdict, found.fix) == ("absent", "hf download hustvl/yolos-tiny")
     assert "search images" in found.value
+
+
+def test_a_folder_without_digests_is_not_called_intact(tmp_path: Path, error_line: Callable[..., str]) -> None:
+    (tmp_path / "captions.csv").write_text("image,caption\n")
+    assert "holds no file with a digest or a checksum; name the folder of a run" in error_line(
+        "doctor", "--verify", tmp_path
+    )
 
 
 def test_a_file_of_any_name_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,7 +127,7 @@ def test_a_phrase_is_printed_with_its_box_or_as_absent() -> None:
 
 def test_errors_name_what_is_missing(tiny_index_folder: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:
     assert "give a sentence" in error_line("search", tiny_index_folder)
-    assert "give a sentence" in error_line("search", tiny_index_folder, "a box", "--image", "a.png")
+    assert "leave out --image, or 'a box'" in error_line("search", tiny_index_folder, "a box", "--image", "a.png")
     assert "unboxed index RUN IMAGES --out" in error_line("search", tmp_path, "a box")
     assert "-k is 0" in error_line("search", tiny_index_folder, "a box", "-k", "0")
     assert "gone.jpg does not exist" in error_line("search", tiny_index_folder, "--image", tmp_path / "gone.jpg")

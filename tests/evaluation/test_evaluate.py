@@ -303,9 +303,7 @@ def test_images_that_the_run_was_trained_on_are_counted(
         assert "was trained on 24 images of these" in result.facts["Images of the training"]
 
 
-def test_other_images_are_not_called_images_of_the_training(
-    drawn_run: Path, tiny_world: World, tmp_path: Path
-) -> None:
+def test_other_images_are_not_called_images_of_the_training(drawn_run: Path, tiny_world: World, tmp_path: Path) -> None:
     copied = tmp_path / "copied"
     shutil.copytree(tiny_world[0].parent, copied)
     result = evaluate_run(drawn_run, copied / tiny_world[0].name, replace(NO_REPORT, split="val"))

@@ -120,6 +120,8 @@ def test_a_finished_world_is_used_again_and_another_folder_is_never_touched(worl
     assert (tmp_path / "notes.txt").read_text() == "mine"
     with pytest.raises(DatasetError, match="at least one image"):
         write_scenes(tmp_path / "new", train=0, val=0, test=0, progress=False)
+    with pytest.raises(DatasetError, match="--seed 0, --train -5, --val 1, --test 1: give a seed of 0 or more"):
+        write_scenes(tmp_path / "new", train=-5, val=1, test=1, progress=False)
 
 
 def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ _FETCH = "hf download hustvl/yolos-tiny"
 # Optional modules with the package that contains each, the extra that installs it, and its use.
 _OPTIONAL = {
     "transformers": ("transformers", "hf", "detectors, text encoders and language models of transformers"),
+    "pillow_heif": ("pillow-heif", "heic", "HEIC images"),
     "huggingface_hub": ("huggingface-hub", "hub", "runs from and to the Hugging Face Hub"),
     "fastapi": ("fastapi", "studio", "the studio"),
     "uvicorn": ("uvicorn", "studio", "the studio"),
@@ -129,6 +130,11 @@ def _check_files(folder: Path) -> Iterator[Finding]:
             if file.parent.name == "shards":
                 fix = "repeat the command that made the folder: only the images of this file are made again"
             yield Finding("files", str(file.relative_to(folder)), "wrong", f"damaged: {reason}", fix)
+    if not checked:
+        raise UnboxedError(
+            f"{folder} holds no file with a digest or a checksum; name the folder of a run, a store, an index or an "
+            "export of this version."
+        )
     intact = sum(reason is None for reason in checked.values())
     yield Finding("files", str(folder), "ok", f"{intact:,} files are as they were written")
 

@@ -51,7 +51,9 @@ def search(
         finding: what finds the candidates.
     """
     text = " ".join(words)
-    if bool(text.strip()) == (image is not None):
+    if text.strip() and image is not None:
+        raise SearchError(f"A sentence finds images, and --image finds captions; leave out --image, or {text!r}.")
+    if not text.strip() and image is None:
         raise SearchError('Nothing to find: give a sentence, as in `unboxed search INDEX "a dog"`, or --image FILE.')
     require_count("-k", k, error=SearchError)
     require_count("--candidates", candidates, error=SearchError)

@@ -98,9 +98,8 @@ def write_scenes(
     """
     out, sizes = Path(out), dict(zip(SPLITS, (train, val, test), strict=True))
     if seed < 0 or min(sizes.values()) < 0 or train + val + test == 0 or max(sizes.values()) >= 1_000_000:
-        raise DatasetError(
-            f"Scenes of seed {seed} and {sizes} images: give a seed of 0 or more and at least one image."
-        )
+        given = ", ".join(f"--{name} {count}" for name, count in {"seed": seed, **sizes}.items())
+        raise DatasetError(f"{given}: give a seed of 0 or more, counts from 0 to 999,999, and at least one image.")
     toml = _toml(seed, sizes)
     if _is_same(out, toml, sizes):
         return out / "data.toml"
