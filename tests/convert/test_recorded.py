@@ -216,7 +216,9 @@ def test_infoground_attention_and_evidence(tmp_path: Path) -> None:
     torch.save({"state_dict": state, "step": 60000, "val_loss": None}, tmp_path / "lang_sup_criterion_60000")
     text = tiny_bert(tmp_path / "bert", width=48)
     convert(tmp_path / "lang_sup_criterion_60000", ConvertSettings(tmp_path / "run", text=str(text)))
-    model = Grounder.load(tmp_path / "run").model.double()
+    grounder = Grounder.load(tmp_path / "run")
+    assert [word.text for word in grounder.vocabulary.tokenizer("A dog.")] == ["a", "dog", "."]  # as BERT read it
+    model = grounder.model.double()
     regions_BRV, words_CWH = fixture["in_regions"], fixture["in_words"]
     mask_CW = fixture["in_word_is_padding"] == 0
     regions = model.aligner.embed_regions(

@@ -75,6 +75,7 @@ def test_infoground_trains_with_bert_and_its_negatives(tiny_world: World, tmp_pa
     main(_arguments("infoground", tiny_world, run, given))
     options = unboxed.load(run).config.options
     assert (options.negatives, options.negative_count, options.schedule.learning_rate) == ("lm", 25, 1e-5)
+    assert options.text_encoder.tokenizer == "treebank"
 
 
 def test_a_run_with_a_preset_is_resumed_by_the_same_command(tiny_world: World, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_network_that_reads_phrases_has_no_onnx_form(tiny_run: Path, tmp_path:
             lambda: SCAN(text_encoder=TextConfig(phrase_reads="phrase")),
             "that compare phrases with regions, such as ckd",
         ),
-        (lambda: InfoGround(text="bert", text_encoder=TextConfig(tokenizer="spaces")), "leave out --text"),
+        (lambda: InfoGround(text="bert", text_encoder=TextConfig(start_end_words=True)), "leave out --text"),
         (
             lambda: NPair(joint_width=64, text_encoder=TextConfig(word_state="mean")),
             "leave out --word-state mean",

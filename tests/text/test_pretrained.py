@@ -16,7 +16,7 @@ from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.text import pretrained
 from unboxed.text.pretrained import FrozenEncoder, PretrainedEncoder
-from unboxed.text.tokens import Vocabulary, words
+from unboxed.text.tokens import SPECIAL, Tokenizer, Vocabulary, words
 from unboxed.training.fitting import FitSettings, fit
 
 transformers = pytest.importorskip("transformers", reason='transformers is not installed: pip install "unboxed[hf]"')
@@ -186,6 +186,17 @@ def test_a_frozen_encoder_gives_the_features_of_the_joined_words(
     assert not list(frozen.parameters())
 
 
+def test_a_frozen_encoder_reads_the_punctuation_that_words_have(encoder: PretrainedEncoder) -> None:
+    caption, tokenizer, read = 'A man\'s dog ("blue"), in the park.', Tokenizer("treebank"), list[str]()
+    found = tokenizer(caption)
+    expected, mask_CW = encoder([caption], [[(word.start, word.end) for word in found]])
+    frozen = FrozenEncoder(encoder, Vocabulary(tokenizer=tokenizer))
+    with encoder.register_forward_hook(lambda module, args, output: read.extend(args[0])):
+        words_CWH = frozen(mask_CW.long(), mask_CW, [tuple(word.text for word in found)])
+    assert read == ['a man \'s dog ( " blue " ) , in the park .']
+    torch.testing.assert_close(words_CWH, expected, atol=2e-3, rtol=1e-3)
+
+
 def test_captions_are_encoded_once_while_the_memory_has_room(
     encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +228,8 @@ def test_a_run_keeps_a_copy_of_its_encoder(folder: Path, tiny_dataset: Path, tin
         text=str(folder), negatives="random", negative_count=2, joint_width=16, schedule=Schedule(1, 8)
     )
     run = tmp_path / "run"
-    trained = fit("infoground", options, FitSettings(tiny_dataset, run, tiny_run / "store"))
+    trained = fit("infoground", options, FitSettings(tiny_dataset, run, tiny_run / "store", min_count=1000))
+    assert len(trained.vocabulary) > len(SPECIAL)  # words that replace nouns are known however rare they are
     assert (run / "text" / "config.json").is_file()
     folder.rename(folder.with_name("moved"))
     try:

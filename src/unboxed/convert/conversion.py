@@ -20,7 +20,7 @@ from unboxed.inference.run_folder import RUN_FOLDERS
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.locks import folder_lock, remove_left_overs
-from unboxed.text.tokens import Vocabulary
+from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.training.resuming import require_free
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _with_vocabulary(
     if embedding is None:
         if path is not None:
             raise ModelError(f"A checkpoint of {layout.original} has no vocabulary of its own; leave out --vocab.")
-        return dict(layout.tensors), Vocabulary()
+        return dict(layout.tensors), Vocabulary(tokenizer=Tokenizer(layout.options.text_encoder.tokenizer))
     if path is None:
         raise ModelError(
             f"{checkpoint.path} is a checkpoint of {layout.original}, which numbers its words; name the vocabulary "

@@ -14,6 +14,7 @@ from unboxed.attention.ranking import Ranking
 from unboxed.convert.checkpoint import Checkpoint
 from unboxed.convert.layout import Layout, checked, linear_names, norm_names
 from unboxed.recipes import InfoGround
+from unboxed.text.settings import TextConfig
 
 __all__ = ["TITLE", "layout", "matches"]
 
@@ -64,6 +65,7 @@ def layout(checkpoint: Checkpoint, text: str) -> Layout:
         region_inputs="features",
         layer_width="input",
         dropout=0.0,
+        text_encoder=TextConfig(tokenizer="treebank"),
         ranking=Ranking.plain(),
     )
     return Layout(TITLE, "infoground", options, last_key.shape[1], tensors, names, "hdf5", boxes=True)

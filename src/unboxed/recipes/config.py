@@ -216,11 +216,11 @@ class RecipeConfig:
                 f"--prior is {self.prior!r}; it is none, semantic, or clip: and the folder or hub name of CLIP or "
                 "SigLIP, such as clip:openai/clip-vit-base-patch32."
             )
-        if self.text != "gru" and replace(reading, phrase_pooling="mean") != TextConfig():
+        if self.text != "gru" and replace(reading, phrase_pooling="mean", tokenizer="words") != TextConfig():
             raise RunError(
-                f"{self.text} is a pretrained encoder with its own words and cells; leave out the options of the "
-                "recurrent network (such as --tokenizer, --cell, --word-state; the preset paper of all recipes but "
-                "infoground sets some), or leave out --text."
+                f"{self.text} is a pretrained encoder with its own vectors and cells; leave out the options of the "
+                "recurrent network (such as --cell, --word-state, --start-end-words; the preset paper of all recipes "
+                "but infoground sets some), or leave out --text."
             )
         if self.units != "phrases" and (reading.phrase_reads, reading.phrase_pooling) != ("caption", "mean"):
             raise RunError(

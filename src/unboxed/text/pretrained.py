@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ __all__ = [
 
 _KEPT_CAPTIONS = 50_000  # how many captions' word features are kept, in half precision: about 10 kB each
 _BATCH = 256
+_QUOTES = {"``": '"', "''": '"'}
+"""As the Treebank writes double quotes, and as they stand in captions."""
 _SOURCES = (
     "Give a folder with config.json, model.safetensors and the tokenizer's files, or the name of a model on the "
     "Hugging Face hub."
@@ -90,22 +93,29 @@ class PretrainedEncoder(nn.Module):
         return self
 
     @torch.no_grad()
-    def forward(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Features `[C, W, H]` of `unboxed.text.tokens.words(caption)`, zero for padding, and the word mask `[C, W]`.
+    def forward(
+        self, captions: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Features `[C, W, H]` of the words of captions, zero for padding, and the word mask `[C, W]`.
 
         A word of which the tokenizer keeps nothing has zeros.
+
+        Args:
+            captions: C texts.
+            spans: the characters `start:end` of the words of each; None: those of `unboxed.text.tokens.words`.
 
         Raises:
             CaptionError: a caption of more tokens than the model reads.
         """
-        found = [words(caption) for caption in captions]
+        if spans is None:
+            spans = [[(word.start, word.end) for word in words(caption)] for caption in captions]
         tokens = tokenized(captions, self._tokenizer, self.model, "encoder")
         start_CT, end_CT = tokens.pop("offset_mapping").unbind(dim=2)
         device = next(self.model.parameters()).device
         hidden_CTH = self.model(**tokens.to(device)).last_hidden_state
-        span_CW2 = torch.zeros(len(captions), max(map(len, found)), 2, dtype=torch.long)
-        for index, spans in enumerate(found):
-            span_CW2[index, : len(spans)] = torch.tensor([(word.start, word.end) for word in spans]).reshape(-1, 2)
+        span_CW2 = torch.zeros(len(captions), max(map(len, spans)), 2, dtype=torch.long)
+        for index, of_words in enumerate(spans):
+            span_CW2[index, : len(of_words)] = torch.tensor(of_words).reshape(-1, 2)
         start_CW1, end_CW1 = span_CW2[:, :, :1], span_CW2[:, :, 1:]
         # Padding and special tokens have empty spans, which overlap no word; the empty spans of padding words overlap
         # no token.
@@ -145,11 +155,12 @@ class FrozenEncoder(nn.Module):
             words_C: the words of each caption as text.
         """
         texts = [" ".join(caption) for caption in words_C]
-        new = [text for text in dict.fromkeys(texts) if text not in self._kept]
+        words_of = dict(zip(texts, words_C, strict=True))
+        new = [text for text in words_of if text not in self._kept]
         if len(self._kept) + len(new) > _KEPT_CAPTIONS:
             self._kept.clear()
-            new = list(dict.fromkeys(texts))
-        for text, rows in zip(new, self._encode(new), strict=True):
+            new = list(words_of)
+        for text, rows in zip(new, self._encode([words_of[text] for text in new]), strict=True):
             self._kept[text] = rows.half().cpu()
         words_CWH = torch.zeros(*mask_CW.shape, self.output_width, device=mask_CW.device)
         for row, text in enumerate(texts):
@@ -179,22 +190,30 @@ class FrozenEncoder(nn.Module):
         changed, places = [], []
         for texts, slot, ids in zip(words_C, slot_C.tolist(), substitutes_CN.tolist(), strict=True):
             for word in self._vocabulary.decode(ids):
-                changed.append(" ".join([*texts[:slot], word.strip("<>"), *texts[slot + 1 :]]))
+                changed.append([*texts[:slot], word.strip("<>"), *texts[slot + 1 :]])
                 places.append(slot)
         rows = [encoded[place] for encoded, place in zip(self._encode(changed), places, strict=True)]
         return torch.stack(rows).reshape(*substitutes_CN.shape, self.output_width).to(words_CWH)
 
-    def _encode(self, texts: Sequence[str]) -> list[Tensor]:
-        """The words `[W, H]` of each text."""
+    def _encode(self, words_C: Sequence[Sequence[str]]) -> list[Tensor]:
+        """The words `[W, H]` of each caption, which is read with a space between words."""
         rows: list[Tensor] = []
-        for start in range(0, len(texts), _BATCH):
-            words_CWH, mask_CW = self._encoder[0](texts[start : start + _BATCH])
+        for start in range(0, len(words_C), _BATCH):
+            captions = [[_QUOTES.get(word, word) for word in caption] for caption in words_C[start : start + _BATCH]]
+            spans = [_spans(caption) for caption in captions]
+            words_CWH, mask_CW = self._encoder[0]([" ".join(caption) for caption in captions], spans)
             rows += [word_WH[mask_W] for word_WH, mask_W in zip(words_CWH, mask_CW, strict=True)]
         return rows
 
     def save(self, folder: Path) -> None:
         """Write the pretrained encoder and its tokenizer to `folder`."""
         self._encoder[0].save(folder)
+
+
+def _spans(caption: Sequence[str]) -> list[tuple[int, int]]:
+    """The characters `start:end` of words with a space between them."""
+    ends = list(accumulate(caption, lambda end, word: end + 1 + len(word), initial=-1))[1:]
+    return [(end - len(word), end) for end, word in zip(ends, caption, strict=True)]
 
 
 def require_transformer(source: str | Path) -> None:

@@ -21,7 +21,8 @@ class TextConfig:
 
     Attributes:
         tokenizer: `words` leaves punctuation out; `treebank` keeps it and splits `'s` off, as NLTK's `word_tokenize`
-            (SCAN, BFAN, PFAN, SGRAF, VSE++); `spaces` splits at spaces only (SPRM).
+            (SCAN, BFAN, PFAN, SGRAF, VSE++, InfoGround); `spaces` splits at spaces only (SPRM). A pretrained encoder
+            reads what it leaves.
         start_end_words: put the words `<start>` and `<end>` around every caption (SCAN and its successors). They are
             queries like all other words, and belong to no phrase.
         cell: `gru`, or `lstm` (CKD, SPRM).

@@ -88,7 +88,8 @@ def read_data(
     texts = (caption.text for example in training.examples for caption in example.captions)
     reading = options.text_encoder
     tokenizer = Tokenizer(reading.tokenizer, reading.start_end_words)
-    vocabulary = Vocabulary.from_captions(texts, settings.min_count, tokenizer)
+    min_count = settings.min_count if options.text == "gru" else 1  # a pretrained encoder knows rare substitutes too
+    vocabulary = Vocabulary.from_captions(texts, min_count, tokenizer)
     if options.reads_labels:
         names = dict.fromkeys(name.rpartition(":")[2].lower() for name in store.class_names)
         vocabulary = replace(vocabulary, words=(*vocabulary.words, *(n for n in names if n and n not in vocabulary)))

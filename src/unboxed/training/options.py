@@ -46,7 +46,7 @@ class FitSettings:
             extra of its name.
         language_model: folder or hub name of a transformers masked language model for the negatives; None: a small
             one is trained on the captions.
-        min_count: a word that occurs less often in the training captions is unknown.
+        min_count: a word that occurs less often in the training captions is unknown, but not to a pretrained encoder.
         train_fraction: fraction of the training images, in (0, 1], sampled at random from the seed; a smaller sample is
             part of a larger one.
         precision: `32`, or `bf16-mixed`: linear layers multiply in bfloat16 in training steps. Weights, norms,
