@@ -138,6 +138,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     with pytest.raises(EvaluationError, match=f"1 of 4 cells failed; the first, {broken.name}") as failed:
         compare(copy, lines.append)
     log = tmp_path / "cells" / f"{broken.name}.log"
+    assert ".." not in str(failed.value)
     assert log.is_file() == (f"({log})" in str(failed.value)) == (jobs == 2), "a log is named where there is one"
     ours, theirs = unfinished.outcome(tmp_path), unfinished.outcome(settings.out)
     assert ours is not None and theirs is not None
@@ -345,6 +346,14 @@ def test_what_belongs_to_no_comparison_is_not_written_into(
     with pytest.raises(EvaluationError, match="is no comparison and holds regions, which would be written into"):
         compare(replace(settings, out=run))
     assert sorted(run.rglob("*")) == before
+
+
+def test_a_store_without_the_images_of_the_split_is_refused_before_a_cell_is_trained(
+    settings: CompareSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(EvaluationError, match="None of the 2 images of the split test of scenes has regions in"):
+        compare(replace(settings, out=tmp_path / "out", split=("test",)))
+    assert not (tmp_path / "out" / "runs").exists()
 
 
 def test_bad_requests(capsys: pytest.CaptureFixture[str], settings: CompareSettings, tmp_path: Path) -> None:

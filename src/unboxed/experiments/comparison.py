@@ -97,9 +97,10 @@ def _compare(
     if plan.failed:
         first, reason = next(iter(plan.failed.items()))
         log = log_file(settings.out, first)
+        where = f" ({log})" if settings.jobs > 1 and log.is_file() else ""
         raise EvaluationError(
-            f"{len(plan.failed)} of {len(plan.all_cells) + len(plan.grids)} cells failed; the first, {first}: {reason}"
-            f"{f' ({log})' if settings.jobs > 1 and log.is_file() else ''}. The results are of the others."
+            f"{len(plan.failed)} of {len(plan.all_cells) + len(plan.grids)} cells failed; the first, {first}: "
+            f"{reason.removesuffix('.')}{where}. The results are of the others."
         )
     return comparison
 

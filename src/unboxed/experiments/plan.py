@@ -18,7 +18,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.regions.stored_images import show_replaced_images
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, counted
 from unboxed.runtime.urls import resolved
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
@@ -103,6 +103,10 @@ def prepare(
     """Loads the dataset `settings.data[number]`, and extracts the regions of its images unless they are given.
 
     `name` is that of `dataset_names`.
+
+    Raises:
+        EvaluationError: no image of the split has regions.
+        UnboxedError: the dataset or the store is unusable.
     """
     dataset = load_dataset(settings.data[number].resolve())
     training, validation = training_and_validation(dataset)
@@ -123,7 +127,12 @@ def prepare(
     (settings.out / "cells").mkdir(parents=True, exist_ok=True)  # from now on it is the folder of a comparison
     if not settings.regions:
         _extract(prepared, RegionSettings.default_for(dataset), prepared.store, show)
-    store = RegionStore.open(prepared.store)  # raises for an unreadable store before anything is trained
+    store = RegionStore.open(prepared.store)  # this and what follows are errors before anything is trained
+    if not any(example.image_id in store for example in prepared.examples):
+        raise EvaluationError(
+            f"None of the {counted(len(split.examples), 'image')} of the split {split.name} of {name} has regions in "
+            f"{prepared.store}; extract them with `unboxed regions`, or leave out --regions."
+        )
     if settings.regions:
         show_replaced_images(store, prepared.examples, show)
     return prepared
