@@ -185,8 +185,23 @@ def test_a_run_without_a_log_has_a_report_without_curves(drawn_run: Path, tiny_w
     (run / "log.jsonl").unlink()
     result = evaluate_run(run, tiny_world[0], EvaluationOptions(split="test", retrieval=False))
     assert result.report is not None
-    assert "Over optimizer steps" in (page := result.report.read_text(encoding="utf-8"))  # the chart of attention
-    assert "Loss" not in page
+    page = result.report.read_text(encoding="utf-8")
+    assert "Over optimizer steps" not in page and "Loss" not in page
+    assert page.index("Attention of words") < page.index("Attention: precision over recall")
+
+
+def test_the_attention_of_words_is_not_called_a_curve_of_training(
+    drawn_run: Path, tiny_world: World, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(drawn_run, run)
+    with (run / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write("".join(f'{{"step": {step}, "loss": 1.5}}\n' for step in (1, 2)))
+    result = evaluate_run(run, tiny_world[0], EvaluationOptions(split="test", retrieval=False))
+    assert result.report is not None
+    page = result.report.read_text(encoding="utf-8")
+    of_training = page[page.index("Over optimizer steps") : page.index("Attention of words")]
+    assert "Loss" in of_training and "precision over recall" not in of_training
 
 
 def test_every_line_of_the_result_names_the_convention_of_boxes(drawn_run: Path, tiny_world: World) -> None:

@@ -80,7 +80,7 @@ def write_report(
         log: entries of the training log with `step` and, where known, `loss`, `val_loss` and other `val_…` metrics; may
             be empty.
         facts: names and values for the top of the page, such as the run, the split and the duration.
-        curves: further charts beside those of training.
+        curves: precision and recall of the attention of words.
     """
     cards: list[_Card] = []
     unreadable: list[str] = []
@@ -99,7 +99,8 @@ def write_report(
         compared=_COMPARED,
         baselines=baselines,
         strongest=strongest,
-        charts=(*training_charts(log), *curves),
+        charts=training_charts(log),
+        curves=curves,
         cards=cards,
         types=sorted({name for card in cards for name in card.types}),
         unreadable=unreadable,
