@@ -81,7 +81,7 @@ def test_the_limit_and_files_that_are_gone(labelled: Callable[..., Labelled], gr
     labels.files["1.png"].unlink()
     assert write_review(tmp_path / "page.html", labels, facts={}, limit=2) == 1
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert _figures(page) == ["2.png"] and "2 images that are further from the cut are not on this page" in page
+    assert _figures(page) == ["2.png"] and "2 images that are further from the thresholds are not on this page" in page
 
 
 def test_captions_and_names_are_escaped_and_nothing_is_loaded(

@@ -114,7 +114,7 @@ def calibrated(
     if few and len(found.match_N):
         show(
             f"The probability that a phrase is in the image is calibrated on {counted(images, 'image')} alone, and may "
-            f"be off; more images make it steadier. `label --min-confidence` moves the cut."
+            f"be off; more images make it steadier. `label --min-confidence` moves the threshold."
         )
     if found.prior_N is None or not len(found.match_N):
         return fit_presence(found.match_N, found.present_N)
