@@ -57,6 +57,21 @@ def test_init_writes_a_dataset_file_that_can_be_trained_on_and_reports_what_it_f
     assert _images(load_dataset(folder)) == {"1.jpg", "2.jpg", "3.jpg"}  # the folder stands for its data.toml
 
 
+def test_an_image_that_is_damaged_behind_its_header_is_unreadable(folder: Path) -> None:
+    """Such an image is skipped when its regions are found, so that it does not count before either."""
+    cut = folder / "images" / "2.jpg"
+    Image.effect_noise((400, 300), 80).save(cut)
+    cut.write_bytes(cut.read_bytes()[:20_000])
+    survey = survey_folder(folder)
+    assert list(survey.unreadable) == ["broken.jpg", "2.jpg"]
+    assert "is truncated or damaged" in survey.unreadable["2.jpg"]
+    assert "Images: 3 with captions" in survey.lines()[1] and sum(survey.split_counts.values()) == 2
+    for name in ("1.jpg", "3.jpg", "again.jpg"):
+        shutil.copy(cut, folder / "images" / name)
+    with pytest.raises(DatasetError, match=r"None of the 4 images can be read; .* is truncated or damaged"):
+        survey_folder(folder)
+
+
 def test_a_long_list_is_cut(folder: Path) -> None:
     table = (folder / "captions.csv").read_text()
     (folder / "captions.csv").write_text(table + "".join(f"gone{k}.jpg,a dog\n" for k in range(8)))

@@ -34,7 +34,7 @@ def init(
     from unboxed.data.survey import survey_folder, write_dataset_file
 
     file = out or (data / "data.toml" if data.is_dir() else data.with_suffix(".toml"))
-    survey = survey_folder(data, file)
+    survey = survey_folder(data, file, progress=True)
     write_dataset_file(survey, file)
     for line in survey.lines():
         show(line)

@@ -38,6 +38,7 @@ __all__ = [
     "open_image",
     "opened_in_turn",
     "read_image",
+    "require_decodable",
     "require_file",
     "without_suffix",
 ]
@@ -148,6 +149,13 @@ def opened_in_turn(content: bytes, name: str) -> Iterator[Image.Image]:
         with header:
             image = _upright_rgb(header, name)
         yield image
+
+
+def require_decodable(path: Path) -> None:
+    """Raise an `ImageError` where `open_image` would; a JPEG is decoded at an eighth of its size, which is faster."""
+    with _open_file(path, MAX_PIXELS) as image:
+        image.draft(None, (max(image.width // 8, 1), max(image.height // 8, 1)))
+        _upright_rgb(image, f"{path}")
 
 
 def read_image(path: Path) -> bytes:

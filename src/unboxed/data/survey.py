@@ -7,20 +7,22 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.data.image_addresses import is_address
 from unboxed.data.image_files import FolderImages, is_utf8, left_out_lines, list_folder, printable, some_of
 from unboxed.data.image_search import name_in
+from unboxed.data.images import require_decodable
 from unboxed.data.readers.archives import names_archives
 from unboxed.data.readers.caption_files import CaptionFolder, find_captions
 from unboxed.data.readers.tables import TableReader
-from unboxed.errors import DatasetError, UnboxedError
+from unboxed.errors import DatasetError, ImageError, UnboxedError
 from unboxed.runtime.atomic import require_output, write_text
 from unboxed.runtime.locks import new_file_lock
-from unboxed.runtime.progress import to_call
+from unboxed.runtime.progress import to_call, track
+from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.runtime.urls import refuse_url
 from unboxed.text.language import foreign_language
 from unboxed.text.tokens import words
@@ -107,12 +109,13 @@ class Survey:
         return [*lines, *left_out_lines(self.left_out), *self.notes]
 
 
-def survey_folder(data: Path, out: Path | None = None) -> Survey:
-    """Read every caption, and the header and the bytes of every image.
+def survey_folder(data: Path, out: Path | None = None, *, progress: bool = False) -> Survey:
+    """Read every caption, and decode every image.
 
     Args:
         data: a folder of images and their captions, or a table of captions.
         out: the dataset file that is to be written; whether it can be is checked before any image is read.
+        progress: show how many images are decoded, the rate and the time left.
 
     Raises:
         DatasetError: no such folder or table, no images, no captions, or malformed ones; or `out` cannot be written.
@@ -120,7 +123,7 @@ def survey_folder(data: Path, out: Path | None = None) -> Survey:
     dataset, found = _found(data)
     if out is not None:
         _require_new(out)
-    splits = tuple(dataset.split(name) for name in dataset.split_names)
+    splits = _without_damaged(tuple(dataset.split(name) for name in dataset.split_names), progress)
     examples = [example for split in splits for example in split.examples]
     duplicates = _duplicates(examples)
     used = {example.path.resolve() for example in examples}
@@ -203,6 +206,35 @@ def _exists_already(out: Path) -> DatasetError:
 
 def _not_written(out: Path, error: OSError) -> DatasetError:
     return DatasetError(f"{out} cannot be written ({error.strerror}); choose another name with --out.")
+
+
+def _without_damaged(splits: tuple[Split, ...], progress: bool) -> tuple[Split, ...]:
+    """The splits without the images whose pixels cannot be decoded, which are among `unreadable` then."""
+    examples = [example for split in splits for example in split.examples if not is_address(example.path)]
+    reasons = track(ordered_map(_damage, examples, available_cores()), "Reading images", len(examples), progress)
+    damaged = {example.image_id: reason for example, reason in zip(examples, reasons, strict=True) if reason}
+    if damaged and len(damaged) == sum(len(split.examples) for split in splits):
+        raise DatasetError(f"None of the {len(damaged):,} images can be read; {next(iter(damaged.values()))}")
+    return tuple(
+        replace(
+            split,
+            examples=tuple(example for example in split.examples if example.image_id not in damaged),
+            unreadable={
+                **split.unreadable,
+                **{e.image_id: damaged[e.image_id] for e in split.examples if e.image_id in damaged},
+            },
+        )
+        for split in splits
+    )
+
+
+def _damage(example: Example) -> str:
+    """Why an image cannot be decoded; "" if it can."""
+    try:
+        require_decodable(example.path)
+    except ImageError as error:
+        return str(error)
+    return ""
 
 
 def _duplicates(examples: list[Example]) -> dict[str, str]:
