@@ -11,9 +11,11 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import (
     PerImageMetric,
     bootstrap,
+    images_of,
     mean_metric,
     paired_difference,
     percentile_interval,
+    sums_per_image,
 )
 
 
@@ -186,3 +188,10 @@ def test_other_images_and_nothing_counted_are_refused() -> None:
         PerImageMetric(("a", "b"), np.ones((2, 1)), np.ones((3, 1)))
     with pytest.raises(EvaluationError, match="at least one"):
         mean_metric([])
+
+
+def test_values_of_items_are_summed_by_their_images_in_order_of_appearance() -> None:
+    image_ids, image_of_M = images_of(["b", "a", "b"])
+    assert (image_ids, image_of_M.tolist()) == (("b", "a"), [0, 1, 0])
+    values_MX = np.array([[True, False], [True, True], [True, False]])
+    assert sums_per_image(values_MX, image_of_M).tolist() == [[2, 0], [1, 1]]

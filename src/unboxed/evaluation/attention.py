@@ -28,7 +28,14 @@ import numpy.typing as npt
 from unboxed.boxes import enclosing
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention_protocol import AttentionProtocol, AveragedOver, ThresholdUnit
-from unboxed.evaluation.bootstrap import Floats, PerImageMetric, bootstrap, percentile_interval
+from unboxed.evaluation.bootstrap import (
+    Floats,
+    PerImageMetric,
+    bootstrap,
+    images_of,
+    percentile_interval,
+    sums_per_image,
+)
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.types import Array, float32_array
 
@@ -227,8 +234,7 @@ def attention_per_image(
     scored = _scored(words, protocol, np.array([protocol.attention_threshold]))
     if not scored.words:
         return {}
-    sums_I3 = np.zeros((len(scored.image_ids), 3))
-    np.add.at(sums_I3, scored.image_of_M, scored.values_MT3[:, 0])
+    sums_I3 = sums_per_image(scored.values_MT3[:, 0], scored.image_of_M)
     counts_I1 = np.bincount(scored.image_of_M).astype(np.float64)[:, None]
     return {
         f"attention_{name}": PerImageMetric(scored.image_ids, sums_I3[:, x : x + 1], counts_I1)
@@ -277,13 +283,13 @@ def _scored(words: Iterable[AttendedWord], protocol: AttentionProtocol, threshol
         scored.append(word)
         values.append(values_T3)
         attended.append(attended_T)
-    position = {image_id: i for i, image_id in enumerate(dict.fromkeys(word.image_id for word in scored))}
+    image_ids, image_of_M = images_of(word.image_id for word in scored)
     return _Scored(
         scored,
         np.array(values).reshape(len(scored), len(thresholds_T), 3),
         np.array(attended).reshape(len(scored), len(thresholds_T)),
-        tuple(position),
-        np.array([position[word.image_id] for word in scored], dtype=np.intp),
+        image_ids,
+        image_of_M,
         given,
         without_gold,
         unreachable,
@@ -345,8 +351,7 @@ def _metrics(means: Floats) -> Floats:
 
 def _resampled(values_N3: Floats, image_of_N: npt.NDArray[np.intp], seed: int, resamples: int) -> Floats:
     """`[S, 4]`, `ATTENTION_METRICS` on S random samples of the images."""
-    sums_I4 = np.zeros((int(image_of_N.max()) + 1, 4))
-    np.add.at(sums_I4, image_of_N, np.concatenate([values_N3, np.ones((len(values_N3), 1))], axis=1))
+    sums_I4 = sums_per_image(np.column_stack([values_N3, np.ones(len(values_N3))]), image_of_N)
 
     def metrics(times_SI: npt.NDArray[np.int64]) -> Floats:
         totals_S4 = times_SI @ sums_I4

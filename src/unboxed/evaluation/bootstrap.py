@@ -12,13 +12,16 @@ with one seed it is unknown, and the interval is over images alone.
 The same seed of the bootstrap samples the same images for all metrics of the same images, and the same runs for all
 metrics of equally many runs.
 
-Axis letters: I images, S samples, T terms of a metric, N runs of a recipe.
+Axis letters: I images, M scored items such as phrases, X values of an item, S samples, T terms of a metric, N runs of a
+recipe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +35,11 @@ __all__ = [
     "PairedDifference",
     "PerImageMetric",
     "bootstrap",
+    "images_of",
     "mean_metric",
     "paired_difference",
     "percentile_interval",
+    "sums_per_image",
 ]
 
 _CHUNK = 512  # samples drawn at once: bounds the memory, not the result
@@ -58,14 +63,45 @@ def bootstrap(
     return np.concatenate([statistic(generator.multinomial(images, probability_I, size=size)) for size in sizes])
 
 
+def images_of(image_ids: Iterable[str]) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
+    """The I images of M items in order of appearance, and the index `[M]` of each item's image.
+
+    Args:
+        image_ids: the image of each item.
+    """
+    position: dict[str, int] = {}
+    image_of_M = [position.setdefault(image_id, len(position)) for image_id in image_ids]
+    return tuple(position), np.array(image_of_M, dtype=np.intp)
+
+
+def sums_per_image(values_MX: npt.NDArray[Any], image_of_M: npt.NDArray[np.intp]) -> Floats:
+    """`[I, X]`: each image's sums of the values of its items `[M, X]`; each image has an item."""
+    sums_IX = np.zeros((int(image_of_M.max()) + 1, values_MX.shape[1]))
+    np.add.at(sums_IX, image_of_M, values_MX.astype(np.float64))
+    return sums_IX
+
+
 def percentile_interval(values: Floats) -> tuple[Floats, Floats]:
     """Low and high end `[...]` of the 95 % interval of bootstrap values `[S, ...]`."""
     low, high = np.percentile(values, [2.5, 97.5], axis=0)
     return low, high
 
 
+class _Resampled(ABC):
+    """What has an interval, because it can be computed on random samples."""
+
+    @abstractmethod
+    def resampled(self, *, seed: int = 0, resamples: int = 1000) -> Floats:
+        """`[S]`, the metric on each random sample, in percent."""
+
+    def interval(self, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
+        """Low and high end of the 95 % bootstrap interval, in percent."""
+        low, high = percentile_interval(self.resampled(seed=seed, resamples=resamples))
+        return float(low), float(high)
+
+
 @dataclass(frozen=True, eq=False)
-class PerImageMetric:
+class PerImageMetric(_Resampled):
     """One metric of one run, kept image by image: it has an interval and can be compared in pairs.
 
     The metric is `100 * sum over t of (numerator_t / denominator_t)`, where both are sums over the images. A recall
@@ -101,11 +137,6 @@ class PerImageMetric:
         """The metric in percent; a sum of T terms lies in [0, 100 T]."""
         return float(100 * (self.numerator_IT.sum(axis=0) / self.denominator_IT.sum(axis=0)).sum())
 
-    def interval(self, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
-        """Low and high end of the 95 % bootstrap interval, in percent."""
-        low, high = percentile_interval(self.resampled(seed=seed, resamples=resamples))
-        return float(low), float(high)
-
     def resampled(self, *, seed: int = 0, resamples: int = 1000) -> Floats:
         """`[S]`, the metric on each random sample of the images, in percent."""
 
@@ -119,7 +150,7 @@ class PerImageMetric:
 
 
 @dataclass(frozen=True, eq=False)
-class MetricOfRuns:
+class MetricOfRuns(_Resampled):
     """One metric of the runs of a recipe, such as its seeds, on the same images: its mean over the runs.
 
     Attributes:
@@ -141,11 +172,6 @@ class MetricOfRuns:
     def value(self) -> float:
         """The mean of the runs, in percent; of a sum of T terms it lies in [0, 100 T]."""
         return float(np.mean([run.value for run in self.runs]))
-
-    def interval(self, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
-        """Low and high end of the 95 % bootstrap interval over runs and images, in percent."""
-        low, high = percentile_interval(self.resampled(seed=seed, resamples=resamples))
-        return float(low), float(high)
 
     def resampled(self, *, seed: int = 0, resamples: int = 1000) -> Floats:
         """`[S]`, the mean over a random sample of the runs, on a random sample of the images, in percent."""

@@ -20,7 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.evaluation.bootstrap import Floats, PairedDifference, PerImageMetric, paired_difference
+from unboxed.evaluation.bootstrap import (
+    Floats,
+    PairedDifference,
+    PerImageMetric,
+    images_of,
+    paired_difference,
+    sums_per_image,
+)
 from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
 from unboxed.types import Array
 
@@ -109,26 +116,26 @@ def score_sets(mentions: Iterable[SetMention], rule: BoxRule = CONTINUOUS_RULE) 
 
 
 def _metrics(mentions: Sequence[SetMention], answers: Sequence[Array], rule: BoxRule) -> dict[str, PerImageMetric]:
-    image_ids = tuple(dict.fromkeys(mention.image_id for mention in mentions))
-    place = {image_id: i for i, image_id in enumerate(image_ids)}
-    counts_2I3 = np.zeros((2, len(image_ids), 3))  # with several gold boxes, all; matched boxes, answered, gold
-    for mention, answer in zip(mentions, answers, strict=True):
-        gold = mention.gold_boxes
-        row = np.array([matched_boxes(rule.overlaps(answer, gold)), len(answer), len(gold)])
-        counts_2I3[1, place[mention.image_id]] += row
-        if len(gold) > 1:
-            counts_2I3[0, place[mention.image_id]] += row
+    image_ids, image_of_M = images_of(mention.image_id for mention in mentions)
+    matched_M = [
+        matched_boxes(rule.overlaps(answer, mention.gold_boxes))
+        for mention, answer in zip(mentions, answers, strict=True)
+    ]
+    counts_M3 = np.column_stack([matched_M, list(map(len, answers)), [len(mention.gold_boxes) for mention in mentions]])
+    every_I3 = sums_per_image(counts_M3, image_of_M)
+    several_I3 = sums_per_image(counts_M3 * (counts_M3[:, 2:] > 1), image_of_M)  # of several gold boxes
 
     def metric(matched_I: Floats, counted_I: Floats) -> PerImageMetric:
         counted_I = counted_I if counted_I.any() else np.ones_like(counted_I)  # no answer at all: nothing is right
         return PerImageMetric(image_ids, matched_I[:, None], counted_I[:, None])
 
-    several, every = counts_2I3
+    matched_I, answered_I, gold_I = several_I3.T
+    all_matched_I, all_answered_I, all_gold_I = every_I3.T
     return {
-        "precision_all": metric(several[:, 0], several[:, 1]),
-        "recall_all": metric(several[:, 0], several[:, 2]),
-        "f1_all": metric(2 * several[:, 0], several[:, 1] + several[:, 2]),
-        "f1_all_phrases": metric(2 * every[:, 0], every[:, 1] + every[:, 2]),
+        "precision_all": metric(matched_I, answered_I),
+        "recall_all": metric(matched_I, gold_I),
+        "f1_all": metric(2 * matched_I, answered_I + gold_I),
+        "f1_all_phrases": metric(2 * all_matched_I, all_answered_I + all_gold_I),
     }
 
 

@@ -48,8 +48,10 @@ from unboxed.evaluation.bootstrap import (
     PairedDifference,
     PerImageMetric,
     bootstrap,
+    images_of,
     paired_difference,
     percentile_interval,
+    sums_per_image,
 )
 from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule, with_gold
 from unboxed.runtime.progress import counted
@@ -189,7 +191,8 @@ class GroundingScores:
 
     def per_image(self) -> dict[str, PerImageMetric]:
         """Each of `METRICS` image by image, for paired comparisons."""
-        sums_IX, counts_I1 = _sums_per_image(self.outcomes_MX, self.image_of_M)
+        sums_IY = _outcomes_and_counts(self.outcomes_MX, self.image_of_M)
+        sums_IX, counts_I1 = sums_IY[:, :-1], sums_IY[:, -1:]
         return {
             metric: PerImageMetric(self.image_ids, sums_IX[:, x : x + 1], counts_I1) for x, metric in enumerate(METRICS)
         }
@@ -276,9 +279,7 @@ def score_grounding(
     """
     scored, without_gold = with_gold(mentions)
     outcomes_MX = mention_outcomes(scored, rule)
-    image_ids = tuple(dict.fromkeys(mention.image_id for mention in scored))
-    position = {image_id: i for i, image_id in enumerate(image_ids)}
-    image_of_M = np.array([position[mention.image_id] for mention in scored], dtype=np.intp)
+    image_ids, image_of_M = images_of(mention.image_id for mention in scored)
     types_of_M = tuple(mention.types for mention in scored)
     return replace(
         GroundingScores.of_outcomes(image_ids, image_of_M, types_of_M, outcomes_MX),
@@ -360,23 +361,19 @@ def _padded(boxes: Sequence[Array]) -> Floats:
 def _intervals(
     outcomes_MX: Outcomes | Floats, image_of_M: npt.NDArray[np.intp], seed: int = 0, resamples: int = 1000
 ) -> dict[str, tuple[float, float]]:
-    sums_IX, counts_I1 = _sums_per_image(outcomes_MX, image_of_M)
-    columns_IY = np.concatenate([sums_IX, counts_I1], axis=1)
+    sums_IY = _outcomes_and_counts(outcomes_MX, image_of_M)
 
     def percent(times_SI: npt.NDArray[np.int64]) -> Floats:
-        totals_SY = times_SI @ columns_IY
+        totals_SY = times_SI @ sums_IY
         return np.asarray(100 * totals_SY[:, :-1] / totals_SY[:, -1:])
 
-    low_X, high_X = percentile_interval(bootstrap(percent, len(sums_IX), seed=seed, resamples=resamples))
+    low_X, high_X = percentile_interval(bootstrap(percent, len(sums_IY), seed=seed, resamples=resamples))
     return {metric: (float(low_X[x]), float(high_X[x])) for x, metric in enumerate(METRICS)}
 
 
-def _sums_per_image(outcomes_MX: Outcomes | Floats, image_of_M: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """`[I, X]`, each image's sum of outcomes, and `[I, 1]`, its number of mentions."""
-    counts_I1 = np.bincount(image_of_M).astype(np.float64)[:, None]
-    sums_IX = np.zeros((len(counts_I1), outcomes_MX.shape[1]))
-    np.add.at(sums_IX, image_of_M, outcomes_MX.astype(np.float64))
-    return sums_IX, counts_I1
+def _outcomes_and_counts(outcomes_MX: Outcomes | Floats, image_of_M: npt.NDArray[np.intp]) -> Floats:
+    """`[I, X + 1]`: each image's sums of outcomes, and last its number of mentions."""
+    return sums_per_image(np.column_stack([outcomes_MX, np.ones(len(outcomes_MX))]), image_of_M)
 
 
 def _percent(outcomes_MX: Outcomes | Floats) -> dict[str, float]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.evaluation.bootstrap import PerImageMetric
+from unboxed.evaluation.bootstrap import PerImageMetric, images_of, sums_per_image
 from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule, with_gold
 from unboxed.types import Array
 
@@ -110,16 +110,14 @@ def score_heat(
 
 def heat_per_image(mentions: Iterable[HeatMention], rule: BoxRule = CONTINUOUS_RULE) -> dict[str, PerImageMetric]:
     """`pointing_heatmap` and `heat_inside`, image by image; empty where no mention has a gold box."""
-    sums: dict[str, tuple[float, float, int]] = {}
-    for mention in mentions:
-        if len(mention.gold_boxes):
-            right, inside, count = sums.get(mention.image_id, (0.0, 0.0, 0))
-            sums[mention.image_id] = (right + bool(_hits(mention, rule).any()), inside + mention.inside, count + 1)
-    if not sums:
+    scored = [mention for mention in mentions if len(mention.gold_boxes)]
+    if not scored:
         return {}
-    sums_I3 = np.array(list(sums.values()), dtype=np.float64)
+    image_ids, image_of_M = images_of(mention.image_id for mention in scored)
+    values_M3 = np.array([(_hits(mention, rule).any(), mention.inside, 1) for mention in scored], dtype=np.float64)
+    sums_I3 = sums_per_image(values_M3, image_of_M)
     return {
-        name: PerImageMetric(tuple(sums), sums_I3[:, x : x + 1], sums_I3[:, 2:])
+        name: PerImageMetric(image_ids, sums_I3[:, x : x + 1], sums_I3[:, 2:])
         for x, name in enumerate(("pointing_heatmap", "heat_inside"))
     }
 
