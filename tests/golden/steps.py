@@ -34,8 +34,14 @@ def paper(recipe: str, **changed: Any) -> RecipeConfig:
 
 
 def untrained(options: RecipeConfig, region_width: int) -> MatchingModel:
-    """The model that training would begin with, in double precision."""
-    return MatchingModel(options, Vocabulary(), region_width, "gru").double()
+    """The model that training would begin with."""
+    return MatchingModel(options, Vocabulary(), region_width, "gru")
+
+
+def assert_agree(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Assert that two ways to compute the same agree, but for rounding."""
+    most = 1e-9 if found.dtype == torch.float64 else 2e-6
+    torch.testing.assert_close(found, expected, rtol=most, atol=most)
 
 
 def images_of(inputs_BRV: torch.Tensor, **more: torch.Tensor) -> ImageBatch:

@@ -19,6 +19,8 @@ from unboxed.text.tokens import UNKNOWN_ID
 
 from .steps import captions_of, images_of, losses, paper, untrained
 
+pytestmark = pytest.mark.usefixtures("precision")
+
 TEMPERATURES = {"ckd_80": 2.0, "ckd_545": 1.0}
 """Of the teacher. With 545 classes it subtracts the mean, of which a softmax does not depend."""
 
@@ -45,7 +47,7 @@ def phrase_encoder(fixture: Any) -> tuple[RecurrentEncoder, torch.Tensor, torch.
     vectors_CPLE, known_CPL = fixture["in_word_vectors"], fixture["in_word_is_known"]
     phrases, width = vectors_CPLE.shape[1], vectors_CPLE.shape[3]
     settings = paper("ckd").text_encoder
-    encoder = RecurrentEncoder(UNKNOWN_ID + 1 + known_CPL.numel(), width, width, settings=settings).double()
+    encoder = RecurrentEncoder(UNKNOWN_ID + 1 + known_CPL.numel(), width, width, settings=settings)
     kernel, bias = fixture["weight_lstm_kernel"].T, fixture["weight_lstm_bias"]
     with torch.no_grad():
         encoder.embedding.weight[: UNKNOWN_ID + 1] = 0
@@ -77,7 +79,7 @@ def check_iou(fixture: Any) -> None:
 @pytest.mark.parametrize("name", TEMPERATURES)
 def test_contrast_distillation_and_gradients(golden: Callable[[str], Any], name: str) -> None:
     fixture = golden(name)
-    model = BestRegion(24, 20, joint_width=16, hidden_width=32, scale=2.0, score="sum").double()
+    model = BestRegion(24, 20, joint_width=16, hidden_width=32, scale=2.0, score="sum")
     state = {parameter: transposed(fixture[array]) for array, parameter in NAMES.items()}
     model.load_state_dict(state | {"log_scale": model.log_scale})
     encoder, tokens_CW, phrase_CPW = phrase_encoder(fixture)
@@ -188,8 +190,8 @@ def test_a_step_of_the_recipe_has_the_losses_of_the_original(golden: Callable[[s
     # The prior of a phrase is the probability of its class, which is a column of its own; 7 others are of the prior.
     probability_CPR = fixture["in_class_probability"]
     count, phrases, regions = probability_CPR.shape
-    affinity_CPE = torch.zeros(count, phrases, count * phrases + 7, dtype=torch.double)
-    class_score_BRE = torch.zeros(count, regions, count * phrases + 7, dtype=torch.double)
+    affinity_CPE = torch.zeros(count, phrases, count * phrases + 7)
+    class_score_BRE = torch.zeros(count, regions, count * phrases + 7)
     for c, probability_PR in enumerate(probability_CPR):
         columns = slice(c * phrases, (c + 1) * phrases)
         affinity_CPE[c, :, columns], class_score_BRE[c, :, columns] = torch.eye(phrases), probability_PR.T

@@ -1,4 +1,4 @@
-"""The region and text encoders of SCAN, PFAN and VSE++, with VSE++'s scores and losses (double precision)."""
+"""The region and text encoders of SCAN, PFAN and VSE++, with VSE++'s scores and losses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from unboxed.attention.scan import ProjectedQueries, ProjectedRegions
 from unboxed.objectives import triplet_loss
 from unboxed.text import RecurrentEncoder, TextConfig
 
-from .steps import captions_of, images_of, losses, paper, untrained
+from .steps import assert_agree, captions_of, images_of, losses, paper, untrained
+
+pytestmark = pytest.mark.usefixtures("precision")
 
 
 def load(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
@@ -25,7 +27,7 @@ def load(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
 
 def test_pfan_positions_features_and_gradients(golden: Callable[[str], Any]) -> None:
     fixture = golden("pfan_encoder")
-    encoder = PositionFocusedRegions(48, 64, position_width=20).double()
+    encoder = PositionFocusedRegions(48, 64, position_width=20)
     names = {
         "weight_block_embedding": "embedding.weight",
         "weight_content_weight": "content.weight",
@@ -54,8 +56,8 @@ def test_pfan_positions_features_and_gradients(golden: Callable[[str], Any]) -> 
 
 def test_scan_regions_and_words(golden: Callable[[str], Any]) -> None:
     fixture = golden("scan_encoders")
-    regions = ProjectedRegions(40, 32).double()
-    text = RecurrentEncoder(50, 24, 32, settings=TextConfig(word_state="mean")).double()
+    regions = ProjectedRegions(40, 32)
+    text = RecurrentEncoder(50, 24, 32, settings=TextConfig(word_state="mean"))
     words = ProjectedQueries(None, 32)
     load(regions, {f"map.{name}": fixture[f"weight_image_map_{name}"] for name in ("weight", "bias")})
     names = {"word_embedding": "embedding.weight"}
@@ -92,7 +94,7 @@ MARGINS = {"": 0.2, "_margin005": 0.05}
 
 def vsepp_text(fixture: Any) -> tuple[RecurrentEncoder, dict[str, str]]:
     """The text encoder with the recorded weights, and the names of its parameters by those of the fixture."""
-    text = RecurrentEncoder(50, 24, 32, settings=paper("vse").text_encoder).double()
+    text = RecurrentEncoder(50, 24, 32, settings=paper("vse").text_encoder)
     names = {"weight_word_embedding": "embedding.weight"}
     for part, name in (("input", "ih"), ("state", "hh")):
         for weight in ("weight", "bias"):
@@ -108,7 +110,7 @@ def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None
     mask_CW = torch.arange(tokens_CW.shape[1]) < fixture["in_caption_lengths"][:, None]
     text, names = vsepp_text(fixture)
     for kind, settings in MEASURES.items():
-        model = PooledEmbedding(40, None, 32, settings).double()
+        model = PooledEmbedding(40, None, 32, settings)
         load(model.region_map, {name: fixture[f"weight_image_map_{name}"] for name in ("weight", "bias")})
         regions = model.embed_regions(image_BV[:, None], torch.zeros(1), one_B1)
         queries = model.embed_queries(text(tokens_CW, mask_CW), mask_CW)
@@ -117,7 +119,7 @@ def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None
         score_BC = model.scores(regions, queries)
         fixture.check(f"out_score_{kind}", score_BC)
         paired_1C = model.align(regions, queries, paired=True).score_BC
-        torch.testing.assert_close(paired_1C[0], score_BC.diagonal(), rtol=1e-12, atol=1e-12)
+        assert_agree(paired_1C[0], score_BC.diagonal())
         leaves = {
             "image_inputs": image_BV,
             "weight_image_map_weight": model.region_map.weight,

@@ -1,4 +1,4 @@
-"""InfoGround's key-value attention, its two losses and all their gradients (double precision)."""
+"""InfoGround's key-value attention, its two losses and all their gradients."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from unboxed.recipes.pairs import TrainingStep
 from unboxed.text.tokens import Vocabulary
 from unboxed.types import CaptionBatch, ImageBatch, PairedBatch
 
+pytestmark = pytest.mark.usefixtures("precision")
+
 NETWORKS = ("region_key", "region_value", "word_query", "word_value")
 LAYERS = {"hidden_map": 0, "norm": 1, "output_map": 3}
 
 
 def released_model(weights: Any) -> KeyValueAttention:
     """The attention with the recorded weights."""
-    model = InfoGround(joint_width=32, layer_width="input", word_slots=6).aligner(64, 48).double()
+    model = InfoGround(joint_width=32, layer_width="input", word_slots=6).aligner(64, 48)
     assert isinstance(model, KeyValueAttention)
     state = {}
     for network in NETWORKS:
@@ -113,7 +115,7 @@ def test_a_step_of_the_recipe_has_the_losses_of_the_original(golden: Callable[[s
     fixture = golden(name)
     text = RecordedWords(fixture)
     recipe = InfoGround(joint_width=32, layer_width="input", word_slots=6, region_inputs="features", dropout=0)
-    model = MatchingModel(recipe, Vocabulary(), 64, "gru").double()
+    model = MatchingModel(recipe, Vocabulary(), 64, "gru")
     model.text, model.aligner = cast(Any, text), released_model(golden("infoground_weights"))
     content_CW = torch.nn.functional.pad(fixture["in_word_is_padding"] == 0, (0, 1))
     slot_C = torch.where(text.has_C, content_CW.shape[1] - 1, -1)

@@ -1,15 +1,18 @@
-"""LocNet's match map, its scores, its losses and their gradients (double precision)."""
+"""LocNet's match map, its scores, its losses and their gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 from unboxed.attention import MatchMap, QueryEmbeddings, RegionEmbeddings
 from unboxed.recipes import NPair
+
+pytestmark = pytest.mark.usefixtures("precision")
 
 REDUCTIONS: dict[str, Any] = {"Avg_Both": "mean", "Max_Text": "max-words", "Max_Img": "max-rows"}
 

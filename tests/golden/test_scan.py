@@ -1,4 +1,4 @@
-"""SCAN, BFAN and PFAN: scores, attention, losses and gradients of the originals (double precision)."""
+"""SCAN, BFAN and PFAN: scores, attention, losses and gradients of the originals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import ProjectedRegions, pair_cosines
 from unboxed.objectives import triplet_loss
 
-from .steps import RecordedWords, captions_of, images_of, losses, paper, untrained
+from .steps import RecordedWords, assert_agree, captions_of, images_of, losses, paper, untrained
+
+pytestmark = pytest.mark.usefixtures("precision")
 
 NORMS: tuple[Any, ...] = ("clipped_l2norm", "l2norm", "clipped", "no_norm", "softmax")
 AGGREGATIONS: dict[str, Any] = {"LogSumExp": "lse", "Mean": "mean", "Max": "max", "Sum": "sum"}
@@ -41,9 +43,9 @@ class Pairs:
         """Scores by the fast path, after an assertion that `align` and the path without a gradient agree."""
         aligner = CrossAttention(1, 1, 1, scorer)
         score_BC = aligner.scores(self.regions, self.queries)
-        torch.testing.assert_close(aligner.align(self.regions, self.queries).score_BC, score_BC, rtol=1e-9, atol=1e-9)
+        assert_agree(aligner.align(self.regions, self.queries).score_BC, score_BC)
         with torch.no_grad():
-            torch.testing.assert_close(aligner.scores(self.regions, self.queries), score_BC, rtol=1e-9, atol=1e-9)
+            assert_agree(aligner.scores(self.regions, self.queries), score_BC)
         return score_BC
 
     def one(self, scorer: AttentionScorer, image: int = 1, caption: int = 1) -> Alignment:

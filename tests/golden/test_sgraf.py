@@ -1,4 +1,4 @@
-"""SGR and SAF: scores, whole vectors, similarity vectors, losses, statistics and gradients (double precision)."""
+"""SGR and SAF: scores, whole vectors, similarity vectors, losses, statistics and gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from torch import nn
 from unboxed.attention import ReasoningSettings, SimilarityReasoning
 from unboxed.objectives import triplet_loss
 
-from .steps import RecordedWords, captions_of, images_of, losses, paper, untrained
+from .steps import RecordedWords, assert_agree, captions_of, images_of, losses, paper, untrained
+
+pytestmark = pytest.mark.usefixtures("precision")
 
 KINDS: dict[str, Literal["graph", "filter"]] = {"sgr": "graph", "saf": "filter"}
 MODULES = {
@@ -33,7 +35,7 @@ def released_model(kind: str, weights: Any, channels: int | None) -> SimilarityR
     settings = ReasoningSettings(
         KINDS[kind], similarity_width=16, dropout=0, channels=channels, by_caption=kind == "saf"
     )
-    model = SimilarityReasoning(64, None, 64, settings).double()
+    model = SimilarityReasoning(64, None, 64, settings)
     model.region_encoder.map = nn.Identity()
     state = model.state_dict()
     loaded = set()
@@ -71,7 +73,7 @@ class Results:
         self.nodes_BCNS = nodes[0]
         if not model.training:
             with torch.no_grad():  # the fast path
-                torch.testing.assert_close(model.scores(regions, queries), self.score_BC, rtol=1e-9, atol=1e-9)
+                assert_agree(model.scores(regions, queries), self.score_BC)
 
     def loss(self, negatives: Literal["hardest", "all"]) -> torch.Tensor:
         return triplet_loss(self.score_BC, torch.arange(4), 0.2, negatives)

@@ -1,4 +1,4 @@
-"""SPRM's prior, its refinement of the prior, pair scores, losses and gradients (double precision)."""
+"""SPRM's prior, its refinement of the prior, pair scores, losses and gradients."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from unboxed.text.recurrent import RecurrentEncoder
 
 from .steps import captions_of, images_of, losses, paper, untrained
 
+pytestmark = pytest.mark.usefixtures("precision")
+
 
 def test_the_prior_is_the_cosine_of_means_of_unscaled_vectors(golden: Callable[[str], Any]) -> None:
     fixture = golden("sprm_prior")
@@ -33,7 +35,7 @@ def test_the_prior_is_the_cosine_of_means_of_unscaled_vectors(golden: Callable[[
     share_N = [np.mean([word.lower() in known for word in head.split()]) for head in heads]
     head_ND = [zero if (mean := vectors.mean_vector(head)) is None else mean for head in heads]
     fixture.check("out_head_vector", np.array(share_N)[:, None] * np.stack(head_ND))
-    prior_NK = torch.from_numpy(vectors.matrix(heads) @ vectors.matrix(labels).T)
+    prior_NK = torch.tensor(vectors.matrix(heads) @ vectors.matrix(labels).T, dtype=torch.get_default_dtype())
     fixture.check("out_prior", prior_NK)
     fixture.check("out_prior_softmax", prior_NK.softmax(dim=1))
     fixture.assert_complete()
@@ -50,8 +52,8 @@ def prior_rows(fixture: Any) -> tuple[torch.Tensor, torch.Tensor]:
     vectors = fixture.arrays["weight_word_vectors"].astype(np.float64)
     table = WordVectors([str(n) for n in range(len(vectors))], vectors, unit=False)
     heads = [" ".join(str(n) for n in words if n > 1) for words in fixture.arrays["in_head_words"].reshape(-1, 5)]
-    cosine_NV = torch.from_numpy(table.matrix(heads) @ table.matrix(table.words).T)
-    class_score_BRV = nn.functional.one_hot(fixture["in_region_labels"], len(vectors)).double()
+    cosine_NV = torch.tensor(table.matrix(heads) @ table.matrix(table.words).T, dtype=torch.get_default_dtype())
+    class_score_BRV = nn.functional.one_hot(fixture["in_region_labels"], len(vectors)).to(cosine_NV)
     union_P, union_BR = torch.zeros(len(heads), 1), torch.zeros(*class_score_BRV.shape[:2], 1)
     affinity_NE = torch.cat([cosine_NV, union_P, REQUIRED * fixture["in_locations"].flatten(0, 1)], dim=1)
     class_score_BRE = torch.cat([class_score_BRV, union_BR, fixture["in_relations"]], dim=2)
@@ -84,8 +86,8 @@ def phrases_of(fixture: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_mixture_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None:
     fixture = golden("sprm_model")
-    encoder = RecurrentEncoder(40, 32, 32, settings=paper("sprm").text_encoder).double()
-    model = PriorRefinement(24, None, joint_width=32, omega=0.4, box_inputs=True).double()
+    encoder = RecurrentEncoder(40, 32, 32, settings=paper("sprm").text_encoder)
+    model = PriorRefinement(24, None, joint_width=32, omega=0.4, box_inputs=True)
     weights = load(encoder, model, fixture)
     features_BRV = fixture["in_features"].requires_grad_()
     mask_BR = torch.arange(10) < fixture["in_region_counts"][:, None]
@@ -141,7 +143,7 @@ def test_a_step_of_the_recipe_has_the_loss_of_the_original(golden: Callable[[str
     widths = {"joint_width": 32, "embedding_width": 32, "hidden_width": 32}
     options = paper("sprm", **widths, **LOSSES[name])
     model = untrained(options, 24)
-    model.text = RecurrentEncoder(40, 32, 32, settings=options.text_encoder).double()
+    model.text = RecurrentEncoder(40, 32, 32, settings=options.text_encoder)
     load(model.text, model.aligner, fixture)
     affinity_CPE, class_score_BRE = prior_rows(fixture)
     images = images_of(
