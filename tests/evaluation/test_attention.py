@@ -215,7 +215,7 @@ class TestReporting:
         found = scores(word([0.4, 0.3, 0.28, 0.02], [DOG]), attention_threshold=1.5, iou_threshold=0.4)
         for part in ("attention > 1.5 / R", "IoU ≥ 0.4 with any gold box", "all words", "mean over words", "left out"):
             assert part in str(found)
-        assert "precision 100.0 %, recall 50.0 %, F1 66.7 %" in str(found)
+        assert "precision 100.0 %, recall 50.0 %, mean F1 66.7 %" in str(found)
         content = json.loads(json.dumps(found.to_dict()))
         assert content["protocol"]["attention_threshold"] == 1.5 and content["precision"] == 100
 

@@ -140,7 +140,7 @@ class AttentionScores:
 
     def __str__(self) -> str:
         return (
-            f"precision {self['precision']:.1f} %, recall {self['recall']:.1f} %, F1 {self['mean_f1']:.1f} % "
+            f"precision {self['precision']:.1f} %, recall {self['recall']:.1f} %, mean F1 {self['mean_f1']:.1f} % "
             f"({self.protocol})"
         )
 

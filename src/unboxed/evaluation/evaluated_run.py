@@ -176,6 +176,11 @@ def _against_baselines(scores: GroundingScores, baselines: Mapping[str, Groundin
     ranked = sorted(baselines.items(), key=lambda item: -item[1][metric])
     listed = ", ".join(f"{name} {found[metric]:.1f}" for name, found in ranked)
     name, best = ranked[0]
-    ahead = scores[metric] - best[metric]
-    verdict = f"{ahead:.1f} above {name}" if ahead > 0 else f"{-ahead:.1f} below {name}, which is better on this split"
+    ahead = round(scores[metric] - best[metric], 1)
+    if ahead > 0:
+        verdict = f"{ahead:.1f} above {name}"
+    elif ahead < 0:
+        verdict = f"{-ahead:.1f} below {name}, which is better on this split"
+    else:
+        verdict = f"no better than {name}"
     return f"{metric}: {listed}; the run, {scores[metric]:.1f}, is {verdict}"

@@ -1,10 +1,10 @@
 """Detection of phrases that are not in the image, evaluated with captions swapped between images.
 
-A phrase is predicted absent when its calibrated probability of presence is below one half. Phrases of the captions that
-an image is paired with count as present, phrases of another image's captions as absent. `absent_precision` is the share
-of absent phrases among those predicted absent, `absent_recall` the share predicted absent among the absent ones; the
-same for `present`. Both classes weigh the same, whatever their sizes. `auc` is the probability that a present phrase
-has a higher score than an absent one. No box is used.
+A phrase is predicted absent when the calibrated probability that it is present is below one half. Phrases of the
+captions that an image is paired with count as present, phrases of another image's captions as absent.
+`absent_precision` is the share of absent phrases among those predicted absent, `absent_recall` the share predicted
+absent among the absent ones; the same for `present`. Both classes weigh the same, whatever their sizes. `auc` is the
+share of pairs of a present and an absent phrase in which the present one is more probable. No box is used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PresenceScores:
         present, absent: number of phrases of each class.
         absent_precision, absent_recall: of the prediction that a phrase is absent.
         present_precision, present_recall: of the prediction that a phrase is present.
-        auc: area under the ROC curve of the confidence.
+        auc: area under the ROC curve, of the calibrated probability.
     """
 
     images: int
