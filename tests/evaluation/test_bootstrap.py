@@ -190,6 +190,18 @@ def test_other_images_and_nothing_counted_are_refused() -> None:
         mean_metric([])
 
 
+def test_samples_that_are_kept_are_those_that_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counts(times_SI: np.ndarray) -> np.ndarray:
+        times_SI += 1  # a statistic that writes into its samples does not change those of the next one
+        return times_SI - 1.0
+
+    kept = [bootstrap(counts, 5, seed=3, resamples=600) for _ in range(2)]
+    monkeypatch.setattr("unboxed.evaluation.bootstrap._KEPT", 0)
+    new = bootstrap(counts, 5, seed=3, resamples=600)
+    assert np.array_equal(kept[0], new) and np.array_equal(kept[1], new)
+    assert (new.sum(axis=1) == 5).all()
+
+
 def test_values_of_items_are_summed_by_their_images_in_order_of_appearance() -> None:
     image_ids, image_of_M = images_of(["b", "a", "b"])
     assert (image_ids, image_of_M.tolist()) == (("b", "a"), [0, 1, 0])

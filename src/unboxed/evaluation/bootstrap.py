@@ -19,8 +19,9 @@ recipe.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ __all__ = [
     "sums_per_image",
 ]
 
-_CHUNK = 512  # samples drawn at once: bounds the memory, not the result
+_CHUNK = 512  # samples of which a statistic is computed at once: bounds the memory, not the result
+_KEPT = 1 << 24  # numbers of the samples that are kept for the next metric, of 2 bytes each
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,9 +60,23 @@ def bootstrap(
         seed: of the random samples.
         resamples: S, the number of samples.
     """
+    if images * resamples > _KEPT or images > np.iinfo(np.uint16).max:
+        samples = _samples(images, seed, resamples)
+    else:  # the metrics of a page have the same samples, which take longer to make than a metric
+        samples = (times_SI.astype(np.int64) for times_SI in _kept_samples(images, seed, resamples))
+    return np.concatenate([statistic(times_SI) for times_SI in samples])
+
+
+def _samples(images: int, seed: int, resamples: int) -> Iterator[npt.NDArray[np.int64]]:
+    """The random samples in chunks `[s, I]`: how often each contains each image."""
     generator, probability_I = np.random.default_rng(seed), np.full(images, 1 / images)
-    sizes = [min(_CHUNK, resamples - start) for start in range(0, resamples, _CHUNK)]
-    return np.concatenate([statistic(generator.multinomial(images, probability_I, size=size)) for size in sizes])
+    for start in range(0, resamples, _CHUNK):
+        yield generator.multinomial(images, probability_I, size=min(_CHUNK, resamples - start))
+
+
+@lru_cache(maxsize=4)
+def _kept_samples(images: int, seed: int, resamples: int) -> tuple[npt.NDArray[np.uint16], ...]:
+    return tuple(times_SI.astype(np.uint16) for times_SI in _samples(images, seed, resamples))
 
 
 def images_of(image_ids: Iterable[str]) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
