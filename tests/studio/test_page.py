@@ -349,6 +349,27 @@ def test_labels_are_corrected_with_the_keyboard_alone_and_with_a_pointer(
     page.close()
 
 
+def test_the_row_of_the_selected_box_is_seen_in_a_long_list(
+    browser: Any, serve: Callable[[Any], str], make_studio: Callable[..., Any], out: Path
+) -> None:
+    page = browser.new_page()
+    page.goto(serve(make_studio(labels=out)) + "#correct")
+    rows = page.locator("#boxes li")
+    playwright_api.expect(rows).to_have_count(1)
+    for count in range(2, 12):
+        page.click("#add-box")
+        playwright_api.expect(rows).to_have_count(count)
+    is_seen = """row => {
+        const [row_box, list] = [row, row.parentElement].map(element => element.getBoundingClientRect());
+        return row_box.top >= list.top - 1 && row_box.bottom <= list.bottom + 1;
+    }"""
+    assert rows.last.evaluate(is_seen) and not rows.first.evaluate(is_seen)
+    page.locator("rect[data-number='0']").first.focus()
+    playwright_api.expect(rows.first).to_have_class("chosen")
+    assert rows.first.evaluate(is_seen)
+    page.close()
+
+
 def test_a_link_has_the_image_and_its_captions_and_the_picture_is_downloaded(page: Any, address: str) -> None:
     page.click("#folder-images button >> nth=3")
     page.fill("#caption", f"{CAPTION}\n\n a green box ")

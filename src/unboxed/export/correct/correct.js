@@ -149,6 +149,7 @@ export class CorrectView {
     if (typing && field.value !== field.defaultValue) return; // its row is drawn again when its text is saved
     const selected = typing && field.selectionEnd > field.selectionStart;
     $("boxes").replaceChildren(...this.image.boxes.map((box) => this.row(box)));
+    this.reveal();
     if (!field.id.startsWith("box-")) return;
     $(field.id)?.focus({ preventScroll: true });
     if (selected) $(field.id)?.select();
@@ -202,6 +203,17 @@ export class CorrectView {
     this.selected = number;
     this.editor.setBoxes(this.editor.boxes, number);
     for (const item of $("boxes").children) item.classList.toggle("chosen", Number(item.dataset.number) === number);
+    this.reveal();
+  }
+
+  // Scrolls the list, and not the page, so that the row of the selected box is seen.
+  reveal() {
+    const list = $("boxes");
+    const row = list.querySelector(".chosen")?.getBoundingClientRect();
+    if (row === undefined) return;
+    const { top, bottom } = list.getBoundingClientRect();
+    if (row.top < top) list.scrollTop -= top - row.top;
+    else if (row.bottom > bottom) list.scrollTop += row.bottom - bottom;
   }
 
   /** Sends a change of the image that is shown, after those that were made before. */
