@@ -63,11 +63,8 @@ def audit(
     else:
         for rank, caption in enumerate(found.captions[:top], start=1):
             absent = f"  (not in it: {', '.join(caption.absent)})" if caption.absent else ""
-            print(
-                one_line(
-                    f"{rank}. {caption.path.name}, wrong with {100 * caption.wrong:.0f} %: {caption.caption}{absent}"
-                )
-            )
+            wrong = f"wrong with a probability of {100 * caption.wrong:.0f} %"
+            print(one_line(f"{rank}. {caption.path.name}, {wrong}: {caption.caption}{absent}"))
     show(f"{found}.")
     if out is not None:
         show(f"Captions: {out}")
