@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,17 @@ import unboxed.cli
 from unboxed.cli import COMMANDS, main, recipe_commands
 from unboxed.errors import UnboxedError
 from unboxed.recipes import RECIPES
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"fit {recipe}" for recipe in RECIPES)])
+def test_the_help_names_no_value_and_no_module_of_python(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--option None` cannot be written, so that the help describes what holds by default."""
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    assert ended.value.code == 0
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "None:" not in words and "None." not in words.replace("(default: None)", "")
+    assert not re.search(r"`(attention|data|evaluation|inference|objectives|regions|runtime|training)\.\w+`", words)
 
 
 def test_the_commands_are_these() -> None:
@@ -107,7 +119,11 @@ def test_help_loads_nothing_heavy() -> None:
     ("raised", "code", "printed"),
     [
         (UnboxedError("No such thing; make one."), 2, "error: No such thing; make one.\n"),
-        (KeyboardInterrupt(), 130, "Interrupted. Finished work is kept; `--resume` continues a fit.\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "Interrupted. Finished work is kept; repeat the command to go on, `fit` with --resume.\n",
+        ),
     ],
 )
 def test_errors_and_interrupts_end_with_a_line_and_a_code(

@@ -65,7 +65,7 @@ class Ranking:
             several are grounded together: the probabilities of their regions are averaged (the papers: 0, each phrase
             goes by its own caption). A caption that is grounded alone has none.
         point: where a phrase is pointed at, for the metrics of pointing: the `centre` of its best box (the papers), or
-            the most probably `covered` point (`attention.points`).
+            the most probably `covered` point (guide “Metrics”).
 
     Raises:
         RunError: a negative consensus, a power that is not above 0, a number that is not finite, or an unknown name.

@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _fail(environment_error(error))
     except KeyboardInterrupt:
-        show("Interrupted. Finished work is kept; `--resume` continues a fit.")
+        show("Interrupted. Finished work is kept; repeat the command to go on, `fit` with --resume.")
         raise SystemExit(130) from None
 
 

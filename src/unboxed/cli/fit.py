@@ -43,7 +43,7 @@ def fit_by_default(
         epochs: passes over all captions; by default chosen from the number of images.
         seed: random seed of training.
         use_corrections: file of corrected labels, NAME.corrections.jsonl: boxes that people accepted, drew or moved
-            train the attention too, and the run says so. By default no box trains anything.
+            train the attention too, and the run reports it. By default no box trains anything.
         json: print one JSON object on standard output at the end.
     """
     from unboxed.training.auto import default_fit
@@ -87,7 +87,7 @@ _RECIPE_ARGUMENTS = """
         preset: where the other options start: `paper`, the settings of the original code, which are printed with
             where each was read, or `fast`, the defaults. Options that are given take precedence.
         use_corrections: file of corrected labels, NAME.corrections.jsonl: boxes that people accepted, drew or moved
-            train the attention too, and the run says so. By default no box trains anything.
+            train the attention too, and the run reports it. By default no box trains anything.
         json: print one JSON object on standard output at the end.
 """
 

@@ -136,7 +136,7 @@ class RecipeConfig:
         negative_count: negatives contrasted with a true word in one step.
         negative_nouns: the noun of a caption that is replaced is `sampled` in every epoch, or `fixed` (InfoGround).
         negative_digits: digits to which the language model's ranking of substitutes is rounded (InfoGround's code: 3);
-            None: not rounded.
+            by default it is not rounded.
         negative_seen: nouns that another caption of the image contains replace a noun too (InfoGround), although they
             may be true of the image.
         negative_weight: weight of this contrast.

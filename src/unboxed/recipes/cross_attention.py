@@ -22,11 +22,11 @@ class ScoringConfig:
     """Options of the attention, with the names of SCAN's code.
 
     Attributes:
-        lambda_softmax: inverse temperature of the softmax over contexts; None: the paper's (SCAN and PFAN: 9 for `t2i`,
-            4 for `i2t`; BFAN: 20). On drawn images some seeds of SCAN's `t2i` end no better than `vse`, with 9 and with
-            20.
-        lambda_lse: sharpness of the log-sum-exp; None: SCAN's for Flickr30K (6 for `t2i`, 5 for `i2t`; for COCO it has
-            20 for `i2t`).
+        lambda_softmax: inverse temperature of the softmax over contexts; by default the paper's (SCAN and PFAN: 9 for
+            `t2i`, 4 for `i2t`; BFAN: 20). On drawn images some seeds of SCAN's `t2i` end no better than `vse`, with 9
+            and with 20.
+        lambda_lse: sharpness of the log-sum-exp; by default SCAN's for Flickr30K (6 for `t2i`, 5 for `i2t`; for COCO it
+            has 20 for `i2t`).
         raw_feature_norm: what is done with the cosines of a context before the softmax (the papers: `clipped_l2norm`).
             `clipped` multiplies negative ones by 0.1; `l2norm` and `l1norm` divide by the norm over the queries;
             `softmax` takes the softmax over the queries. The `l1norm`s stop with an error in SCAN's code.

@@ -38,7 +38,7 @@ class _Reasoning(MatchingConfig):
         similarity_width: width of a similarity vector (the paper: 256).
         reasoning_dropout: of the global vectors (the paper: 0.4).
         region_channels: the batch norm of regions has a channel for each of this many regions; every image must have
-            exactly as many (the original code: 36). 0 or None: one channel for all regions, of any number.
+            exactly as many (the original code: 36). 0, as by default: one channel for all regions, of any number.
         lambda_softmax: inverse temperature of the softmax over regions (the paper: 9).
     """
 

@@ -34,7 +34,7 @@ class TextConfig:
         phrase_reads: a phrase is read in its `caption`, or the `phrase` alone (CKD, SPRM).
         phrase_pooling: of the states of a phrase's words to that of the phrase: their `mean`, their `max` over each
             entry (CKD), or the `last` one (SPRM).
-        word_dropout: of word vectors in training, in [0, 1) (SGRAF: 0.4); None: as `dropout`.
+        word_dropout: of word vectors in training, in [0, 1) (SGRAF: 0.4); by default as `dropout`.
         embedding_init: of word vectors: `normal` of deviation 0.1, or `uniform` in [-0.1, 0.1] (SCAN and its
             successors, VSE++).
         initial_vectors: GloVe text, or `.npz` with `.vocab.txt`: initial word vectors of `embedding_width` numbers

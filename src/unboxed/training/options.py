@@ -37,15 +37,15 @@ class FitSettings:
         data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
             files, also at URLs.
         out: folder of the run.
-        regions: store made by `unboxed regions`; None: the default regions are extracted into the run first.
+        regions: store made by `unboxed regions`; by default regions are extracted into the run first.
         resume: continue the run in `out` where it stopped. With more epochs than before it is trained for these; one
             that had finished continues after its best epoch, with a new state of the optimizer.
         strict: stop at the first image that cannot be read.
         logger: also send the values of `log.jsonl` to `tensorboard`, as event files in `RUN/tensorboard`, or to
             `wandb`, Weights & Biases, in the project `unboxed` or the one that `WANDB_PROJECT` names. Each needs the
             extra of its name.
-        language_model: folder or hub name of a transformers masked language model for the negatives; None: a small
-            one is trained on the captions.
+        language_model: folder or hub name of a transformers masked language model for the negatives; by default
+            a small one is trained on the captions.
         min_count: a word that occurs less often in the training captions is unknown, but not to a pretrained encoder.
         train_fraction: fraction of the training images, in (0, 1], sampled at random from the seed; a smaller sample is
             part of a larger one.
@@ -55,13 +55,13 @@ class FitSettings:
             that are encoded at a time; 0: all. Gradients and negatives are those of the whole batch (guide
             “Scaling”).
         wait: wait while another process writes the run, instead of ending with an error.
-        cache: folder in which several runs share their negatives; None: they are kept in the run.
-        device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
-            `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
+        cache: folder in which several runs share their negatives; by default they are kept in the run.
+        device: auto, cpu, cuda, cuda:N, mps, directml or openvino; by default the one that `UNBOXED_DEVICE`
+            names, else auto, the first CUDA GPU or else the CPU.
         devices: processes on each machine, one for each GPU, which share every batch (guide “Scaling”).
         nodes: machines. On several, torchrun or Slurm starts the processes.
         boxes: of recipes with a prior, what ranks the boxes: the `trained` model, the `prior` alone, or the `better`
-            one by a measurement on held-out images without boxes, which the run keeps (`training.box_ranker`).
+            one by a measurement on held-out images without boxes, which the run keeps (guide “Recipes”).
 
     Raises:
         RunError: a negative `chunk`, or an unknown logger, precision or ranker of boxes.
