@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from unboxed.cli import main
-from unboxed.data.dataset import load_dataset
+from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.audit import AuditedCaption, CaptionRanking, _grounded, audit_dataset, swapped_captions
 from unboxed.evaluation.audit_page import _parts
@@ -46,6 +46,32 @@ def test_captions_are_moved_to_other_images(tiny_world: tuple[Path, Path]) -> No
     ]
     assert set(changed) == moved and len(changed) == round(0.1 * sum(len(e.captions) for e in examples))
     assert swapped_captions(examples, 0.1)[1] == moved
+
+
+def test_a_caption_that_the_image_has_as_well_is_not_swapped(tiny_world: tuple[Path, Path]) -> None:
+    """Captions that are names of classes: half of the moved ones are right at their new image."""
+    examples = load_dataset(tiny_world[0]).split("train").examples
+    of_class = [replace(e, captions=(Caption(f"class {i % 2}"),)) for i, e in enumerate(examples)]
+    mixed, moved = swapped_captions(of_class, 1)
+    wrong = {
+        (new.image_id, new.captions[0].text)
+        for old, new in zip(of_class, mixed, strict=True)
+        if new.captions[0].text != old.captions[0].text
+    }
+    assert moved == wrong and 0 < len(wrong) < len(of_class)
+
+
+def test_captions_that_are_all_the_same_are_refused(
+    run: Path, tiny_world: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alike(self: Dataset, name: str) -> Split:
+        found = split(self, name)
+        return replace(found, examples=tuple(replace(e, captions=(Caption("A dog."),)) for e in found.examples))
+
+    split = Dataset.split
+    monkeypatch.setattr(Dataset, "split", alike)
+    with pytest.raises(EvaluationError, match="too much alike"):
+        audit_dataset(tiny_world[0], run, "train")
 
 
 def _naive_precision(world: tuple[Path, Path], run: Path) -> float:

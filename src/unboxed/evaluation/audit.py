@@ -128,7 +128,8 @@ def audit_dataset(data: Path, run: Path, split: str = "all", swapped: float = 0.
 
     Raises:
         UnboxedError: the run, the dataset or the split is unusable.
-        EvaluationError: a run without calibration, fewer than two images, or a share outside of (0, 1).
+        EvaluationError: a run without calibration, fewer than two images, captions that are all the same, or a share
+            outside of (0, 1).
     """
     if not 0 < swapped < 1:
         raise EvaluationError(f"The share of swapped captions is {swapped}; expected one in (0, 1), such as 0.05.")
@@ -151,6 +152,11 @@ def audit_dataset(data: Path, run: Path, split: str = "all", swapped: float = 0.
     mixed, moved = swapped_captions(examples, swapped)
     found = [(caption.image_id, caption.caption) in moved for caption in ranking(mixed)]
     hits = np.flatnonzero(found)
+    if not len(hits):
+        raise EvaluationError(
+            f"The captions of {len(examples)} images are too few or too much alike to be swapped; audit a split whose "
+            "captions differ."
+        )
     needed = ceil(_RECALL * len(hits))
     return Audit(
         tuple(captions),
@@ -222,7 +228,8 @@ def swapped_captions(
     """A copy of the images in which a share of the captions, at least two, stand at other images.
 
     Returns:
-        The images, and the image id and text of each caption that was moved.
+        The images, and the image id and text of each caption that was moved, without those that the image had as well:
+        a caption such as the name of a class is right for many images.
     """
     places = [(i, c) for i, example in enumerate(examples) for c in range(len(example.captions))]
     count = min(max(round(share * len(places)), 2), len(examples))
@@ -234,8 +241,9 @@ def swapped_captions(
     captions: list[list[Caption]] = [list(example.captions) for example in examples]
     moved: set[tuple[str, str]] = set()
     for (image, c), (source, other) in zip(cycle, cycle[1:] + cycle[:1], strict=True):
-        captions[image][c] = examples[source].captions[other]
-        moved.add((examples[image].image_id, captions[image][c].text))
+        captions[image][c] = caption = examples[source].captions[other]
+        if caption.text not in {paired.text for paired in examples[image].captions}:
+            moved.add((examples[image].image_id, caption.text))
     return [replace(e, captions=tuple(swapped)) for e, swapped in zip(examples, captions, strict=True)], moved
 
 
