@@ -14,8 +14,9 @@ import pytest
 
 import unboxed.cli
 from unboxed.cli import COMMANDS, main, recipe_commands
-from unboxed.errors import UnboxedError
+from unboxed.errors import RegionsError, UnboxedError
 from unboxed.recipes import RECIPES
+from unboxed.regions.settings import ImportedRegions
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *(f"fit {recipe}" for recipe in RECIPES)])
@@ -27,6 +28,16 @@ def test_the_help_names_no_value_and_no_module_of_python(command: str, capsys: p
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "None:" not in words and "None." not in words.replace("(default: None)", "")
     assert not re.search(r"`(attention|data|evaluation|inference|objectives|regions|runtime|training)\.\w+`", words)
+
+
+def test_commands_that_a_message_names_with_an_option_have_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RegionsError) as refused:
+        ImportedRegions(imported="scan").require_extractable()
+    (named,) = re.findall(r"\(--regions STORE of ([^)]+)\)", str(refused.value))
+    for command in re.findall(r"`(\w+)`", named):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert "--regions PATH" in capsys.readouterr().out
 
 
 def test_the_commands_are_these() -> None:

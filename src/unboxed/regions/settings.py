@@ -332,7 +332,7 @@ class ImportedRegions(RegionSettings):
         raise RegionsError(
             f"These regions were imported from {self.imported} features, and nothing here computes such features for a "
             "new image. Import those of the image as well (`unboxed import`) and name their store "
-            "(--regions STORE), or train on a store made by `unboxed regions`."
+            "(--regions STORE of `evaluate`, `index` and `label`), or train on a store made by `unboxed regions`."
         )
 
 
