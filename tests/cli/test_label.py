@@ -34,6 +34,18 @@ def test_a_wrong_file_of_classes_is_found_before_any_image_is_read(
     assert not list(tmp_path.iterdir())
 
 
+def test_images_without_captions_are_refused_with_the_option_that_needs_none(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, error_line: Callable[..., str]
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    command = ["--run", tiny_run, "--out", tmp_path / "coco.json"]
+    assert "--find" not in error_line("label", folder, *command)
+    shutil.copy(tiny_dataset.parent / "photos" / "0.png", folder)
+    for images in (folder, folder / "0.png"):
+        assert 'list what to find without captions: --find "laptop, red car"' in error_line("label", images, *command)
+
+
 def test_listed_phrases_are_found_in_a_folder_without_captions(
     tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

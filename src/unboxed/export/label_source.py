@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unboxed.data.dataset import load_dataset
-from unboxed.data.image_files import FolderImages, left_out_lines, list_folder
+from unboxed.data.image_files import FolderImages, image_files, left_out_lines, list_folder
 from unboxed.data.images import SUFFIXES, image_size
-from unboxed.errors import ImageError
+from unboxed.errors import DatasetError, ImageError
 from unboxed.export.options import LabelOptions
 from unboxed.text.phrases import listed_phrases
 from unboxed.types import Caption, Example
@@ -53,7 +53,12 @@ def label_source(data: Path, options: LabelOptions) -> LabelSource:
     captions = listed_phrases(options.find) if options.find is not None else None
     if captions is not None and options.split is None and _holds_images(data):
         return _images(data, options, captions)
-    dataset = load_dataset(data)
+    try:
+        dataset = load_dataset(data)
+    except DatasetError as error:
+        if not _shows_images(data):
+            raise
+        raise DatasetError(f'{error} Or list what to find without captions: --find "laptop, red car".') from error
     dataset.require_images()
     splits = [dataset.split(name) for name in ([options.split] if options.split else dataset.split_names)]
     if options.strict:
@@ -70,6 +75,11 @@ def _holds_images(data: Path) -> bool:
     if data.is_dir():
         return not (data / "data.toml").is_file()
     return data.is_file() and data.suffix.lower() in SUFFIXES
+
+
+def _shows_images(data: Path) -> bool:
+    """Whether it is an image, or a folder without a dataset file that has some."""
+    return _holds_images(data) and (data.is_file() or bool(image_files(data)))
 
 
 def _images(data: Path, options: LabelOptions, captions: tuple[Caption, ...]) -> LabelSource:
