@@ -24,8 +24,8 @@ class CompareSettings:
     Attributes:
         data: the datasets' files.
         out: folder of the comparison; called again with it, only the missing cells are run.
-        recipes: names with options, as after `unboxed fit`: "infoground" "ckd --distillation 3". One that ends in
-            "@NAME" is only for the dataset of that name.
+        recipes: names with options, as after `unboxed fit`: "infoground" "ckd --distillation 3".
+            "ckd @flickr" is only for the dataset of this name.
         regions: a store made by `unboxed regions` for each dataset, in the same order; without stores, the datasets'
             default regions are extracted first.
         options: default options of all recipes; the options of a recipe take precedence. One text for all datasets, or
