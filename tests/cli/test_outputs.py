@@ -47,10 +47,15 @@ def test_labels_replace_neither_table_nor_images_nor_classes(
     classes = table.with_name("classes.csv")
     classes.write_text("box\n", encoding="utf-8")
     before[classes] = classes.read_bytes()
-    for read in (table, table.with_name("7.png"), classes):
+    image = table.with_name("7.png")
+    for read in (table, image, classes):
         read.with_name(f"{read.stem}.groundings.jsonl").touch()  # as if an earlier call had written the file
         label = ["label", table, "--run", tiny_run, "--out", read, "--format", "csv", "--classes", classes]
-        _refuses(error_line, data, *label, place=read)
+        if read == image:
+            assert "7.png is no name for the csv format" in error_line(*label)
+            assert {file: file.read_bytes() for file in before} == before
+        else:
+            _refuses(error_line, data, *label, place=read)
 
 
 def test_a_picture_of_hits_replaces_none_of_them(
