@@ -100,6 +100,14 @@ def test_the_command_prints_the_scores_and_where_the_report_is(
     assert f"Report: {drawn_run / 'report-test.html'}" in printed.err
 
 
+def test_folds_of_unequal_size_are_refused_before_anything_is_evaluated(
+    drawn_run: Path, tiny_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unboxed.evaluation.evaluate.embedded_split", lambda *_: pytest.fail("the run is opened"))
+    with pytest.raises(EvaluationError, match="8 images do not make 3 folds of equal size"):
+        evaluate_run(drawn_run, tiny_world[0], EvaluationOptions(split="test", folds=3))
+
+
 def test_what_is_not_requested_is_not_evaluated(drawn_run: Path, tiny_world: World) -> None:
     result = evaluate_run(drawn_run, tiny_world[0], NO_REPORT)
     assert (result.retrieval, result.report, result.baselines) == (None, None, {})

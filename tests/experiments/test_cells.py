@@ -196,6 +196,19 @@ class TestOutcomes:
         with pytest.raises(EvaluationError, match="damaged"):
             Outcome.load(tmp_path / "cell")
 
+    @pytest.mark.parametrize("name", ["outcomes_MX", "more/attention_f1/hits", "more/attention_f1/counts"])
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_outcomes_that_are_no_numbers_are_damaged(
+        self, comparison: Comparison, tmp_path: Path, name: str, value: float
+    ) -> None:
+        comparison.datasets[0].recipes[0].runs[0].save(tmp_path / "cell", {})
+        arrays = read_arrays(tmp_path / "cell.npz")
+        arrays[name] = arrays[name].astype(np.float64)
+        arrays[name][0, 0] = value
+        np.savez(tmp_path / "cell.npz", **arrays)
+        with pytest.raises(EvaluationError, match="damaged"):
+            Outcome.load(tmp_path / "cell")
+
     @pytest.mark.parametrize("total", [[1, 2], ["a"] * 6, 3])
     def test_counts_of_errors_that_are_none_are_damaged(
         self, comparison: Comparison, tmp_path: Path, total: object

@@ -27,7 +27,7 @@ from unboxed.evaluation.options import EvaluationOptions
 from unboxed.evaluation.pair_scores import ensemble, score_pairs
 from unboxed.evaluation.predictions import ScoredPredictions, score_predictions, write_predictions
 from unboxed.evaluation.presence import score_presence
-from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
+from unboxed.evaluation.retrieval import RetrievalScores, require_folds, score_retrieval
 from unboxed.evaluation.run_report import with_report
 from unboxed.evaluation.split_regions import chosen_split, embedded_split, images_trained_on
 from unboxed.inference.embedded_split import EmbeddedSplit
@@ -77,6 +77,8 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
     split = chosen_split(dataset, options, show)
     for line in skipped_lines(split.unreadable):
         show(line)
+    if options.retrieval:
+        require_folds(len(split.examples), options.folds)
     if options.write_predictions is not None and not has_gold_boxes(split.examples):
         raise EvaluationError(
             f"--write-predictions writes the boxes of phrases that have gold boxes, and the split {split.name} has "

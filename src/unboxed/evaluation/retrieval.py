@@ -33,7 +33,7 @@ from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.inference.ranks import retrieval_ranks
 from unboxed.runtime.progress import counted
 
-__all__ = ["RetrievalScores", "score_retrieval"]
+__all__ = ["RetrievalScores", "require_folds", "score_retrieval"]
 
 KS = (1, 5, 10)
 """The k of R@k."""
@@ -150,6 +150,12 @@ class RetrievalScores:
         return float((np.bincount(folds, weights=values) / np.bincount(folds)).mean())
 
 
+def require_folds(images: int, folds: int) -> None:
+    """Raise an `EvaluationError` unless this number of images makes so many folds of equal size."""
+    if folds < 1 or images % folds:
+        raise EvaluationError(f"{images} images do not make {folds} folds of equal size; use --folds 1.")
+
+
 def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, folds: int = 1) -> RetrievalScores:
     """Ranks all B images and all C captions by their scores. Nothing is sorted: wrong candidates are counted.
 
@@ -169,8 +175,7 @@ def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, fo
             f"Scores {list(score_BC.shape)} for {len(image_of_C)} captions of {int((captions_B > 0).sum())} "
             "images; give one row an image, one column a caption, and each image at least one caption."
         )
-    if folds < 1 or images % folds:
-        raise EvaluationError(f"{images} images do not make {folds} folds of equal size; use --folds 1.")
+    require_folds(images, folds)
     fold_of_B = np.arange(images) // (images // folds)
     rank_B, rank_C = np.ones(images, dtype=np.int64), np.ones(len(image_of_C), dtype=np.int64)
     for fold in range(folds):

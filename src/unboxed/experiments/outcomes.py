@@ -118,8 +118,8 @@ class Outcome:
                 more={name.split("/")[1]: _metric(arrays, name) for name in arrays if name.endswith("/ids")},
                 curve=LearningCurve.from_dict(content["curve"]) if "curve" in content else LearningCurve(),
             )
-            if not all(metric.numerator_IT.dtype.kind in "biuf" for metric in outcome.metrics.values()):
-                raise ValueError("a metric has no numbers")
+            if not all(_is_finite(metric) for metric in outcome.metrics.values()):
+                raise ValueError("a metric has values that are no numbers")
             return outcome
         except (*ARCHIVE_ERRORS, EvaluationError) as error:
             raise EvaluationError(
@@ -145,6 +145,11 @@ def _error_table(values: Mapping[str, Any]) -> ErrorTable:
 def _metric(arrays: dict[str, npt.NDArray[Any]], ids: str) -> PerImageMetric:
     numerator_IT, denominator_IT = (arrays[ids.removesuffix("/ids") + part] for part in ("/hits", "/counts"))
     return PerImageMetric(tuple(arrays[ids].tolist()), numerator_IT, denominator_IT)
+
+
+def _is_finite(metric: PerImageMetric) -> bool:
+    parts = (metric.numerator_IT, metric.denominator_IT)
+    return all(part.dtype.kind in "biuf" and bool(np.isfinite(part).all()) for part in parts)
 
 
 def outcome_of(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
