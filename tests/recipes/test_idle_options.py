@@ -103,8 +103,12 @@ def test_fit_refuses_them_before_it_reads_the_dataset(tmp_path: Path, capsys: py
     assert "--scale has no effect without --contrast npair; leave it out" in capsys.readouterr().err
     with pytest.raises(RunError, match="--negative-count is 0; give 1 or more, or contrast no words"):
         fit("ckd", CKD(negatives="random", negative_count=0), FitSettings(tmp_path / "none.toml", tmp_path / "run"))
+
+
+def test_compare_refuses_them_before_it_finds_regions(tiny_world: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(RunError, match="--scale has no effect"):
-        compare(CompareSettings((tmp_path / "none.toml",), tmp_path / "out", ("scan --scale 3",)))
+        compare(CompareSettings((tiny_world[0],), tmp_path / "out", ("scan --scale 3",)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_fit_of_the_library_refuses_them_as_the_command_does(tiny_world: tuple[Path, Path], tmp_path: Path) -> None:

@@ -90,13 +90,13 @@ def error_kind(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposal
         answer: `[1, 4]`, or `[0, 4]` for none.
         proposals: `[R, 4]`, the boxes that the answer was chosen from; None where the image has no regions.
     """
-    overlap = _highest_iou(answer, phrase)
+    overlap = _best_overlap(answer, phrase)
     if overlap >= _RIGHT:
         return "ok"
-    if proposals is None or _highest_iou(proposals, phrase) < _RIGHT:
+    if proposals is None or _best_overlap(proposals, phrase) < _RIGHT:
         return "no proposal"
     best, same_type = max(
-        ((_highest_iou(answer, other), bool(set(other.types) & set(phrase.types))) for other in others),
+        ((_best_overlap(answer, other), bool(set(other.types) & set(phrase.types))) for other in others),
         default=(0.0, False),
     )
     if best >= _RIGHT:
@@ -104,7 +104,7 @@ def error_kind(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposal
     return "loose box" if overlap >= _LOOSE else "background"
 
 
-def _highest_iou(boxes: Array, phrase: Phrase) -> float:
+def _best_overlap(boxes: Array, phrase: Phrase) -> float:
     """The highest IoU of any of the boxes `[N, 4]` with a gold box of the phrase; 0 without boxes."""
     return float(CONTINUOUS_RULE.intersection_over_union(boxes, phrase.boxes).max(initial=0))
 
