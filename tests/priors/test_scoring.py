@@ -54,6 +54,29 @@ def test_boxes_in_one_position_share_its_place() -> None:
     assert box_places(np.zeros((0, 4), np.float32), []).shape == (0, 6)
 
 
+@pytest.mark.parametrize("placed", [False, True])
+def test_of_several_nouns_the_one_counts_that_a_region_fits_best(placed: bool) -> None:
+    generator = np.random.default_rng(5)
+    nouns, classes = 3, 4
+    affinity_CPNE = np.zeros((2, 5, nouns, classes + 1 + 6))
+    affinity_CPNE[..., :classes] = generator.uniform(-1, 1, (2, 5, nouns, classes))
+    class_score_BRE = np.zeros((3, 6, classes + 1 + 6))
+    class_score_BRE[..., :classes] = np.eye(classes)[generator.integers(classes, size=(3, 6))]
+    if placed:  # as SPRM's code has it: regions elsewhere are excluded before the noun is chosen
+        affinity_CPNE[..., classes + 1 :] = REQUIRED * generator.integers(2, size=(2, 5, 1, 6))
+        class_score_BRE[..., classes + 1 :] = generator.integers(2, size=(3, 6, 6))
+    affinity_CPE = affinity_CPNE.reshape(2, 5, -1)
+    found = scores(affinity_CPE[None], class_score_BRE[:, None])
+    for b in range(3):
+        for c in range(2):
+            for p in range(5):
+                of_noun_NR = [scores(affinity_CPNE[c, p, n][None], class_score_BRE[b])[0] for n in range(nouns)]
+                best_R = max(of_noun_NR, key=lambda score_R: float(score_R.max()))
+                np.testing.assert_allclose(found[b, c, p], best_R, rtol=0, atol=1e-12)
+    tensors = scores(torch.from_numpy(affinity_CPE)[None], torch.from_numpy(class_score_BRE)[:, None])
+    np.testing.assert_allclose(tensors.numpy(), found, rtol=0, atol=1e-12)
+
+
 def test_released_places_are_found_anywhere_in_the_text_and_exclude_regions_elsewhere() -> None:
     assert text_places("a bright laptop").tolist() == [0, 1, 0, 1, 0, 0]
     assert text_places("Left hand").tolist() == [1] * 6

@@ -59,6 +59,19 @@ def test_scores_without_any_file_by_hand() -> None:
     assert prior.width == 4 + 3 + 1 + 6
 
 
+def test_the_best_of_several_head_nouns_depends_on_the_image() -> None:
+    prior = SemanticPrior.build(replace(PLAIN, heads="best"), CLASSES)
+    assert prior.affinity_width == 5 * prior.width == len(prior.affinity("a man"))
+    one = SemanticPrior.build(PLAIN, CLASSES)
+    for phrase in ("a man", "two dogs", "grass", "a unicorn"):  # of one noun
+        np.testing.assert_allclose(ranked(prior, phrase), ranked(one, phrase), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ranked(prior, "a man with a dog"), ranked(one, "a man"), rtol=0, atol=1e-6)
+    without_person = PROBS * [0.1, 1, 1, 1, 0.1, 1]
+    shown = prior.class_scores(SimpleNamespace(**{**vars(REGIONS), "class_probs": without_person}))
+    found = scores(prior.affinity("a man with a dog")[None], shown)[0]
+    np.testing.assert_allclose(found, scores(one.affinity("a dog")[None], shown)[0], rtol=0, atol=1e-6)
+
+
 def test_a_plural_asks_for_the_box_around_all_where_that_is_wanted() -> None:
     wanted = SemanticPrior.build(replace(PLAIN, plural_union=1.5), CLASSES)
     assert ranked(wanted, "two dogs").argmax() == 3 and ranked(wanted, "a dog").argmax() == 1

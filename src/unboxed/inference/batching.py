@@ -56,7 +56,7 @@ class Batcher:
         substitutes: Sequence[npt.NDArray[np.int64]] | None = None,
     ) -> CaptionBatch:
         """One batch of C captions; `slots` and `substitutes` as for `collate_captions`."""
-        width = 0 if self.prior is None else self.prior.width
+        width = 0 if self.prior is None else self.prior.affinity_width
         return collate_captions(captions, prior_width=width, slots=slots, substitutes=substitutes)
 
     def images(

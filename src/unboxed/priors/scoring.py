@@ -36,10 +36,13 @@ def scores(affinity_PE: Any, class_score_RE: Any) -> Any:
     `ELSEWHERE`.
 
     Args:
-        affinity_PE: `[…, P, E]`, rows of `SemanticPrior.affinity`; NumPy or torch, as `class_score_RE`.
+        affinity_PE: `[…, P, E]`, rows of `SemanticPrior.affinity`; NumPy or torch, as `class_score_RE`. With the rows
+            of N head nouns, one after the other (`[…, P, N E]`), the noun counts that a region fits best.
         class_score_RE: `[…, R, E]`, rows of `SemanticPrior.class_scores`; padded regions are zeros. Leading axes are
             broadcast: `[1, C, P, E]` with `[B, 1, R, E]` gives `[B, C, P, R]`.
     """
+    if (nouns := affinity_PE.shape[-1] // max(class_score_RE.shape[-1], 1)) > 1:
+        return _of_the_best_noun(affinity_PE, class_score_RE, nouns)
     things = affinity_PE.shape[-1] - len(SPATIAL_WORDS) - 1
     fit = _products(affinity_PE[..., :things], class_score_RE[..., :things])
     fit = fit * (1 + _products(affinity_PE[..., things : things + 1], class_score_RE[..., things : things + 1]))
@@ -49,6 +52,16 @@ def scores(affinity_PE: Any, class_score_RE: Any) -> Any:
     kept = in_place | ~(in_place.any(axis=-1, keepdims=True) | required)
     score = (fit * kept).clip(-1, 1)
     return score + ELSEWHERE * (required & ~kept) if required.any() else score
+
+
+def _of_the_best_noun(affinity_PE: Any, class_score_RE: Any, nouns: int) -> Any:
+    """`[…, P, R]` from the rows of N nouns of each phrase: the scores of the noun that has the highest one."""
+    *leading, phrases, width = affinity_PE.shape
+    score = scores(affinity_PE.reshape(*leading, phrases * nouns, width // nouns), class_score_RE)
+    regions = score.shape[-1]
+    score_PNR = score.reshape(*score.shape[:-2], phrases, nouns, regions)
+    best_P = score_PNR.reshape(*score.shape[:-2], phrases, nouns * regions).argmax(axis=-1) // max(regions, 1)
+    return sum(score_PNR[..., noun, :] * (best_P == noun)[..., None] for noun in range(nouns))
 
 
 def _products(affinity: Any, class_score: Any) -> Any:

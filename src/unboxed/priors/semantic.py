@@ -31,13 +31,13 @@ from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.crop_evidence import CropEvidence
 from unboxed.priors.matching import ALL_PARTS, PARTS, WORN, MatchingResources, PhraseMatcher, load_class_map
-from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
+from unboxed.priors.scoring import REQUIRED, SPATIAL_WORDS, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside
 from unboxed.runtime.digests import record_digest, report_change, require_unchanged, with_digest
 from unboxed.text.lexicon import noun_key
-from unboxed.text.phrases import head_noun, phrase_words
+from unboxed.text.phrases import PhraseWords, head_noun, phrase_words
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array, DescribedRegions
@@ -47,6 +47,7 @@ __all__ = ["SemanticPrior", "matching_resources"]
 _FORMAT, _VERSION = "unboxed-prior", 1
 _VECTORS, _WORDNET, _CLASS_MAP = "word_vectors.npz", "wordnet.tsv.gz", "class_map.json"
 _COOCCURRENCE, _CROPS = "cooccurrence.npz", "crops.npz"
+_NOUNS = 5  # head nouns of a phrase of which the best one counts, as in SPRM
 
 
 class SemanticPrior:
@@ -124,8 +125,17 @@ class SemanticPrior:
         """E, the number of columns."""
         return self._scorer.width
 
+    @property
+    def affinity_width(self) -> int:
+        """The length of a phrase's affinities: E, or N times E where the best of N head nouns counts."""
+        return self.width * (_NOUNS if self.settings.heads == "best" else 1)
+
     def affinity(self, phrase: str) -> Array:
-        """The affinities of a phrase, `[E]`; zeros when it matches no class."""
+        """The affinities of a phrase, `[E]`; zeros when it matches no class.
+
+        Where the best head noun counts, these are the rows of N nouns, one after the other (`[N E]`), of which those
+        beyond the nouns of the phrase match no class.
+        """
         self.prepare([phrase])
         return self._affinities[phrase]
 
@@ -140,21 +150,31 @@ class SemanticPrior:
 
     def _affinity(self, phrase: str, text_D: Array | None) -> Array:
         parsed = phrase_words(phrase)
+        if self.settings.heads != "best":
+            row = self._row(parsed, self._matcher(parsed), text_D)
+        else:
+            nouns = [replace(parsed, head=noun) for noun in parsed.heads[:_NOUNS]]
+            rows = [self._row(noun, self._matcher(noun), text_D) for noun in nouns]
+            row = np.concatenate(rows + [self._row(parsed, None, text_D)] * (_NOUNS - len(rows)))
+        row.setflags(write=False)
+        return row
+
+    def _row(self, parsed: PhraseWords, class_N: Array | None, text_D: Array | None) -> Array:
+        """The columns `[E]` of a phrase with these affinities of the classes; None: it matches no class."""
         row = np.zeros(self.width, dtype=np.float32)
-        classes = self._matcher(parsed)
         settings = self.settings
-        shares = settings.affinities == "shares"
-        row[: len(classes)] = classes / max(1.0, float(classes.sum())) if shares else classes
+        if class_N is not None:
+            shares = settings.affinities == "shares"
+            row[: len(class_N)] = class_N / max(1.0, float(class_N.sum())) if shares else class_N
         labels = self._matcher.labels(parsed) if text_D is None else self._matcher.label_weight(parsed) * text_D
-        union = len(classes) + len(labels)
-        row[len(classes) : union] = labels
+        union = self.width - len(SPATIAL_WORDS) - 1
+        row[union - len(labels) : union] = labels
         if row.any() or settings.places == "released":
             plural = self._matcher.is_plural(parsed)
             row[union] = (settings.plural_union if plural else settings.single_union) - 1
             if settings.spatial:
                 released = settings.places == "released"
-                row[union + 1 :] = REQUIRED * text_places(phrase) if released else phrase_places(parsed)
-        row.setflags(write=False)
+                row[union + 1 :] = REQUIRED * text_places(parsed.text) if released else phrase_places(parsed)
         return row
 
     def class_scores(self, regions: DescribedRegions, crops_RD: npt.NDArray[np.floating] | None = None) -> Array:

@@ -42,8 +42,9 @@ class PriorSettings:
             (SPRM).
         affinities: the affinities of a phrase, as `shares` of their sum where that is above 1; or `plain`, as they are,
             and those of word vectors are the cosines, negative ones too, without temperature and threshold (SPRM).
-        heads: the word vector of a phrase is that of its `one` head noun, or the mean over the head nouns of `all` its
-            noun phrases (SPRM): "a group of people" has group and people.
+        heads: what a phrase is compared by: its `one` head noun; the mean vector of the head nouns of `all` its noun
+            phrases ("a group of people" has group and people; SPRM's `mean`); or the `best` of the first five of them,
+            which is the one that a region of the image fits best (SPRM's `max`).
         vector_threshold: the least cosine of word vectors that match, in [0, 1].
         background: the detector's score of a class that is absent, in [0, 1); it is subtracted.
         stuff_weight: weight of sky, grass, walls and the like beside things, in [0, 1].
@@ -88,7 +89,7 @@ class PriorSettings:
     label_weight: float = 1.0
     label_beside: float = 0.1
     classes: Literal["names", "wordnet"] = "names"
-    heads: Literal["one", "all"] = "one"
+    heads: Literal["one", "all", "best"] = "one"
 
     def __post_init__(self) -> None:
         accept_strings(self)

@@ -75,10 +75,11 @@ _RULES = (
     _Rule(("class_map",), lambda o: "map" in o["match"], "without map in --match"),
     _Rule(("part_weight",), lambda o: "parts" in o["match"], "without parts in --match"),
     _Rule(
-        ("word_vectors", "unit_vectors", "vector_threshold", "heads"),
+        ("word_vectors", "unit_vectors", "vector_threshold"),
         lambda o: "vectors" in o["match"],
         "without vectors in --match",
     ),
+    _Rule(("heads",), lambda o: "vectors" in o["match"] or o["heads"] == "best", "without vectors in --match"),
     _Rule(("vector_threshold",), lambda o: o["affinities"] == "shares", "with --affinities plain"),
     _Rule(
         ("wordnet",),
