@@ -45,6 +45,8 @@ def test_the_html_page_has_every_recipe_and_loads_nothing(comparison: Comparison
     page = (settings.out / "results.html").read_text(encoding="utf-8")
     assert all(f"<code>{recipe}</code>" in page for recipe in settings.recipes)
     assert page.count('<circle class="dot"') == 2 * 3  # two recipes in three plots
+    options = sum(recipe.count(" --") for recipe in settings.recipes)
+    assert page.count('<span class="option">--') == options * 3  # beside the plots no name is broken at a hyphen
     assert page.count('<circle class="seed"') == 2 * 3 * 2
     assert (
         page.count('aria-label="validation rsum by epoch"') == page.count('aria-label="validation loss by epoch"') == 2
