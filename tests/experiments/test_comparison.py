@@ -77,6 +77,7 @@ def two_datasets(settings: CompareSettings, folder: Path) -> CompareSettings:
     return replace(settings, data=data, regions=settings.regions * 2, out=folder / "out", finished_only=True)
 
 
+@pytest.mark.usefixtures("comparison")
 def test_a_recipe_may_be_for_one_dataset_alone(settings: CompareSettings, tmp_path: Path) -> None:
     options = (settings.options[0], "--margin 0.3")  # infoground has no margin
     recipes = (f"{settings.recipes[0]} @scenes", "scan @my-scenes")
