@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.grounded_split import can_be_grounded, has_gold_boxes
+from unboxed.evaluation.grounded_split import can_be_grounded
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.zero_shot_baseline import named_detector, zero_shot_baseline
 from unboxed.experiments.cells import Cell
@@ -80,44 +81,55 @@ def _grid_row(recipe: str, outcome: Outcome | None, chosen: bool) -> GridRow:
 def _finished(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -> dict[str, RecipeResult]:
     """The results of the recipes whose cells are all finished; with `finished_only`, of those with any."""
     results = {}
+    captions = [caption for example in dataset.examples for caption in example.captions]
+    gold = sum(len(phrase.boxes) > 0 for caption in captions for phrase in caption.phrases)
+    in_store = gold if can_be_grounded(dataset.examples, RegionStore.open(dataset.store)) else 0
+    now = _Counts(tuple(example.image_id for example in dataset.examples), len(captions), gold)
+    now_in_store = now._replace(phrases=in_store)
     for (name, recipe), cells in plan.cells.items():
         if name != dataset.name:
             continue
-        outcomes = {cell.seed: outcome for cell in cells if (outcome := _outcome(cell, dataset, settings)) is not None}
+        outcomes = {}
+        for cell in cells:
+            expected = now_in_store if Path(cell.regions) == dataset.store else now
+            if (outcome := _outcome(cell, expected, dataset.split, settings.out)) is not None:
+                outcomes[cell.seed] = outcome
         if outcomes and (settings.finished_only or len(outcomes) == len(cells)):
             results[recipe] = RecipeResult.of(recipe, outcomes)
     return results
 
 
-def _outcome(cell: Cell, dataset: PreparedDataset, settings: CompareSettings) -> Outcome | None:
-    """The outcome of a finished cell, else None.
+class _Counts(NamedTuple):
+    """The images of a split, and the numbers of its captions and of its phrases with gold boxes."""
+
+    image_ids: tuple[str, ...]
+    captions: int
+    phrases: int
+
+    def __str__(self) -> str:
+        images = counted(len(self.image_ids), "image")
+        phrases = counted(self.phrases, "phrase")
+        return f"{images}, {counted(self.captions, 'caption')} and {phrases} with gold boxes"
+
+
+def _outcome(cell: Cell, now: _Counts, split: str, out: Path) -> Outcome | None:
+    """The outcome of a finished cell, else None. `now` is of the split as it is now.
 
     Raises:
         EvaluationError: it is of other images, captions or phrases than the split has now.
     """
-    outcome = cell.outcome(settings.out)
+    outcome = cell.outcome(out)
     if outcome is None:
         return None
-    has_gold = has_gold_boxes(dataset.examples)
-    if has_gold and Path(cell.regions) == dataset.store:
-        has_gold = can_be_grounded(dataset.examples, RegionStore.open(dataset.store))
-    captions = [caption for example in dataset.examples for caption in example.captions]
-    phrases = sum(len(phrase.boxes) > 0 for caption in captions for phrase in caption.phrases) if has_gold else 0
-    now = (tuple(example.image_id for example in dataset.examples), len(captions), phrases)
     grounded = outcome.grounding.phrases if outcome.grounding is not None else 0
-    found = (outcome.image_ids, len(outcome.retrieval.rank_C), grounded)
+    found = _Counts(outcome.image_ids, len(outcome.retrieval.rank_C), grounded)
     if found != now:
-        file, split = settings.out / "cells" / f"{cell.name}.json", dataset.split
+        file = out / "cells" / f"{cell.name}.json"
         raise EvaluationError(
-            f"{file} is of {_described(*found)}, and the split {split} now has others: {_described(*now)}. Compare in "
-            f"another --out; or, if only {split} has changed, delete the file, and the cell is evaluated again."
+            f"{file} is of {found}, and the split {split} now has others: {now}. Compare in another --out; or, if only "
+            f"{split} has changed, delete the file, and the cell is evaluated again."
         )
     return outcome
-
-
-def _described(image_ids: Sequence[str], captions: int, phrases: int) -> str:
-    images = counted(len(image_ids), "image")
-    return f"{images}, {counted(captions, 'caption')} and {counted(phrases, 'phrase')} with gold boxes"
 
 
 def _baselines(dataset: PreparedDataset) -> dict[str, GroundingScores]:
